@@ -1,0 +1,51 @@
+//! An endpoint: a container's namespace with a name, and its interfaces, one on each network that it is on.
+
+use ipnetwork::IpNetwork;
+
+use crate::mac::Mac;
+use crate::name::{Id, LinkName, Name};
+use crate::place::Place;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub id: Id,
+    pub name: Name,
+    pub place: Place,
+    pub interfaces: Vec<Interface>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// The network that it is on.
+    pub network: Id,
+    /// `eth0`, inside.
+    pub card: LinkName,
+    /// The other end, on the bridge.
+    pub port: LinkName,
+    pub mac: Mac,
+    /// Each with the prefix length of its subnet.
+    pub addresses: Vec<IpNetwork>,
+    /// The default route goes by the interface with the highest.
+    pub gw_priority: i32,
+}
+
+impl Endpoint {
+    pub fn on(&self, network: Id) -> Option<&Interface> {
+        self.interfaces.iter().find(|i| i.network == network)
+    }
+
+    /// The first of eth0, eth1, … that is not in use.
+    pub fn free_card(&self) -> LinkName {
+        (0..)
+            .map(|n| format!("eth{n}").parse::<LinkName>().expect("ethN is a link name"))
+            .find(|name| self.interfaces.iter().all(|i| i.card != *name))
+            .expect("some number is free")
+    }
+}
+
+impl Interface {
+    /// `bl` and eleven characters: never matched by the globs other tools use (veth*, br*).
+    pub fn port_name(id: Id) -> LinkName {
+        format!("bl{}", id.short()).parse().expect("13 letters and digits are a link name")
+    }
+}

@@ -1,0 +1,69 @@
+//! The seam: what a kernel must do for us. `linux::Kernel` does it for real, [`crate::memory::Kernel`] in memory.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::Result;
+use crate::name::LinkName;
+use crate::place::{Door, Place};
+use crate::plan::Change;
+use crate::state::State;
+
+pub trait Kernel: Send + Sync {
+    /// Enters a namespace and keeps it at hand until [`Kernel::close`]. Fails where the door leads to something else.
+    fn open(&self, door: &Door) -> Result<Place>;
+
+    /// Lets go of a container's namespace, so that it can die with its last process. A host's place stays open.
+    fn close(&self, place: Place);
+
+    /// What a host namespace offers and already uses.
+    fn facts(&self, place: Place) -> Result<Facts>;
+
+    /// Everything in scope that bears our mark.
+    fn observe(&self, scope: &Scope) -> Result<State>;
+
+    /// Makes the changes in order and stops at the first that fails. Every change may be made twice.
+    /// Consecutive deletions are one step, and so are consecutive changes of elements.
+    fn apply(&self, changes: &[Change]) -> Result<()>;
+
+    /// Calls back, from a thread of the kernel's own, when a marked object of a host place moved, by whomever.
+    fn watch(&self, place: Place, tell: Box<dyn Fn(Moved) + Send>) -> Result<()>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All that is marked in a host's namespace.
+    Host(Place),
+    /// One card of an open container namespace, with its addresses and our routes over it.
+    Card(Place, LinkName),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moved {
+    /// A link appeared, changed or went.
+    Link { place: Place, name: LinkName },
+    /// An address came or went.
+    Address { place: Place, name: LinkName },
+    /// Notices were lost: look at everything.
+    Overrun { place: Place },
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub addresses: Vec<IpNetwork>,
+    /// Destinations of all routes in all tables, without default routes and the local table.
+    pub routes: Vec<IpNetwork>,
+    pub links: Vec<LinkName>,
+    /// The links that default routes leave by.
+    pub uplinks: Vec<Uplink>,
+    pub nameservers: Vec<IpAddr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uplink {
+    pub name: LinkName,
+    pub mtu: u32,
+    /// Largest super-packet that the hardware segments itself.
+    pub tso_max_size: u32,
+}

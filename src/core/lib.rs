@@ -1,0 +1,20 @@
+//! What bowline decides: pure functions over plain values. No IO, clock, async, serde or unsafe.
+//!
+//! Read in this order: the nouns, the [`state::State`] that describes a kernel, the drivers that
+//! say which state a network wants, and [`plan::diff`], which finds the steps from seen to wanted.
+
+pub mod driver;
+pub mod endpoint;
+pub mod error;
+pub mod firewall;
+pub mod ipam;
+pub mod kernel;
+pub mod mac;
+pub mod memory;
+pub mod name;
+pub mod network;
+pub mod place;
+pub mod plan;
+pub mod state;
+
+pub use error::{Code, Context, Error, Result};

@@ -1,0 +1,335 @@
+//! A network: a name, its subnets, and who may reach its members. It is valid, or it does not exist.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnetwork::IpNetwork;
+
+use crate::name::{Id, LinkName, Name};
+use crate::place::Place;
+use crate::{Code, Error, Result};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    pub id: Id,
+    pub name: Name,
+    /// The namespace that its bridge lives in.
+    pub host: Place,
+    pub bridge: LinkName,
+    pub subnets: Vec<Subnet>,
+    pub mtu: Mtu,
+    /// BIG TCP: the super-packet size in force, or None for the kernel's own.
+    pub gso: Option<u32>,
+    pub internal: bool,
+    pub isolation: Isolation,
+    pub neighbours: Neighbours,
+    pub masquerade: bool,
+}
+
+/// Who may open connections to members from outside the network. What is published is always so to the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// Anybody with a route.
+    Open,
+    /// Anybody, to published ports only.
+    #[default]
+    Published,
+    /// Published ports, but none of our other networks.
+    Strict,
+}
+
+/// Whether members reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Neighbours {
+    #[default]
+    Open,
+    /// Members reach the gateway and what is behind it, never one another.
+    Isolated,
+}
+
+/// Largest IP packet: at least what IPv6 asks for (RFC 8200 section 5), at most what IP can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mtu(u32);
+
+impl Mtu {
+    pub fn new(bytes: u32, ipv6: bool) -> Result<Mtu> {
+        let least = if ipv6 { 1280 } else { 576 };
+        if (least..=65535).contains(&bytes) {
+            return Ok(Mtu(bytes));
+        }
+        let family = if ipv6 { "a network with IPv6" } else { "a network" };
+        Err(Error::new(Code::InvalidMtu, format!("MTU {bytes} is not usable"))
+            .because(format!("{family} takes {least} to 65535 bytes"))
+            .fix("leave the MTU out to follow the uplink"))
+    }
+
+    pub fn bytes(self) -> u32 {
+        self.0
+    }
+}
+
+/// A prefix with its gateway inside it, and what the user said about its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subnet {
+    net: IpNetwork,
+    gateway: IpAddr,
+    range: Option<IpNetwork>,
+    aux: BTreeMap<String, IpAddr>,
+}
+
+impl Subnet {
+    /// `gateway` is the first address where none is given.
+    pub fn new(
+        net: IpNetwork,
+        gateway: Option<IpAddr>,
+        range: Option<IpNetwork>,
+        aux: BTreeMap<String, IpAddr>,
+    ) -> Result<Subnet> {
+        usable(net)?;
+        let gateway = gateway.unwrap_or_else(|| first(net));
+        let subnet = Subnet { net, gateway, range, aux };
+        if !subnet.holds(gateway) {
+            return Err(Error::new(
+                Code::InvalidGateway,
+                format!("gateway {gateway} does not fit subnet {net}"),
+            )
+            .because(subnet.why_not(gateway))
+            .fix(format!("use an address in it, such as --gateway {}", first(net))));
+        }
+        if let Some(range) = range {
+            let inside = range.is_ipv4() == net.is_ipv4()
+                && range.prefix() >= net.prefix()
+                && net.contains(range.network());
+            if !inside || range.ip() != range.network() {
+                let why = if inside {
+                    "it has host bits set".to_string()
+                } else {
+                    format!("it is not inside {net}")
+                };
+                return Err(Error::new(
+                    Code::InvalidRange,
+                    format!("address range {range} does not fit subnet {net}"),
+                )
+                .because(why)
+                .fix("give a prefix inside the subnet to --ip-range"));
+            }
+        }
+        for (name, &address) in &subnet.aux {
+            if !subnet.holds(address) {
+                return Err(Error::new(
+                    Code::InvalidAddress,
+                    format!("auxiliary address {name}={address} does not fit subnet {net}"),
+                )
+                .because(subnet.why_not(address)));
+            }
+        }
+        Ok(subnet)
+    }
+
+    pub fn net(&self) -> IpNetwork {
+        self.net
+    }
+
+    pub fn gateway(&self) -> IpAddr {
+        self.gateway
+    }
+
+    /// Where addresses are chosen from; the whole subnet if None.
+    pub fn range(&self) -> Option<IpNetwork> {
+        self.range
+    }
+
+    /// Addresses that belong to something else.
+    pub fn aux(&self) -> &BTreeMap<String, IpAddr> {
+        &self.aux
+    }
+
+    /// True for an address that a member could have: inside, and neither the network's nor the broadcast address.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        self.net.contains(address)
+            && address != self.net.network()
+            && !(self.net.is_ipv4() && address == self.net.broadcast())
+    }
+
+    fn why_not(&self, address: IpAddr) -> &'static str {
+        match self.net.contains(address) {
+            true => "it is the network's own or its broadcast address",
+            false if address.is_ipv4() != self.net.is_ipv4() => "it is of the other address family",
+            false => "it is outside",
+        }
+    }
+}
+
+/// Reads `10.9.0.0/24`.
+pub fn prefix(text: &str) -> Result<IpNetwork> {
+    let (Some((_, bits)), Ok(net)) = (text.split_once('/'), IpNetwork::from_str(text)) else {
+        return Err(Error::new(Code::InvalidSubnet, format!("subnet {text:?} is not usable"))
+            .because("it is not an address with a prefix length")
+            .fix("write it as 10.9.0.0/24 or fd00:9::/64"));
+    };
+    if !bits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Error::new(Code::InvalidSubnet, format!("subnet {text:?} is not usable"))
+            .because("its prefix length is not a number")
+            .fix(format!("write it as {net}")));
+    }
+    Ok(net)
+}
+
+fn usable(net: IpNetwork) -> Result<()> {
+    let bad = |why: &str, fix: String| {
+        Err(Error::new(Code::InvalidSubnet, format!("subnet {net} is not usable")).because(why).fix(fix))
+    };
+    if net.ip() != net.network() {
+        return bad("it has host bits set", format!("did you mean {}/{}?", net.network(), net.prefix()));
+    }
+    let (shortest, longest) = match net {
+        IpNetwork::V4(_) => (8, 30),
+        IpNetwork::V6(_) => (16, 126),
+    };
+    if net.prefix() < shortest || net.prefix() > longest {
+        return bad(
+            &format!("its prefix length is not between /{shortest} and /{longest}"),
+            format!("use a prefix such as {}/{}", net.network(), if net.is_ipv4() { 24 } else { 64 }),
+        );
+    }
+    let special = match net.ip() {
+        IpAddr::V4(ip) if ip.is_multicast() => Some("it is multicast"),
+        IpAddr::V4(ip) if ip.octets()[0] >= 240 => Some("it is reserved (240.0.0.0/4)"),
+        IpAddr::V4(ip) if ip.is_loopback() => Some("it is loopback"),
+        IpAddr::V4(ip) if ip.octets()[0] == 0 => Some("it is the unspecified network"),
+        IpAddr::V4(ip) if ip.is_link_local() => Some("it is link-local"),
+        IpAddr::V6(ip) if ip.is_multicast() => Some("it is multicast"),
+        IpAddr::V6(ip) if ip.segments()[0] & 0xffc0 == 0xfe80 => Some("it is link-local"),
+        IpAddr::V6(ip) if ip.segments()[..5] == [0; 5] => Some("it is loopback, unspecified or mapped"),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    };
+    match special {
+        Some(why) => bad(why, "use a private range, such as 10.9.0.0/24 or fd00:9::/64".into()),
+        None => Ok(()),
+    }
+}
+
+fn first(net: IpNetwork) -> IpAddr {
+    match net {
+        IpNetwork::V4(net) => IpAddr::V4(Ipv4Addr::from(u32::from(net.network()) + 1)),
+        IpNetwork::V6(net) => IpAddr::V6(Ipv6Addr::from(u128::from(net.network()) + 1)),
+    }
+}
+
+impl Network {
+    pub fn has_ipv6(&self) -> bool {
+        self.subnets.iter().any(|s| s.net.is_ipv6())
+    }
+
+    pub fn has_ipv4(&self) -> bool {
+        self.subnets.iter().any(|s| s.net.is_ipv4())
+    }
+
+    pub fn subnet_of(&self, address: IpAddr) -> Option<&Subnet> {
+        self.subnets.iter().find(|s| s.net.contains(address))
+    }
+
+    /// `bl-front`; for a name that does not fit, a part of it and a part of the id.
+    pub fn bridge_name(name: &Name, id: Id) -> LinkName {
+        let whole = format!("bl-{name}");
+        whole.parse().unwrap_or_else(|_| Network::bridge_name_by_id(name, id))
+    }
+
+    /// The name to take where `bl-front` is somebody else's.
+    pub fn bridge_name_by_id(name: &Name, id: Id) -> LinkName {
+        let start: String = name.as_str().chars().take(6).collect();
+        let text = format!("bl-{start}-{}", &id.short()[..5]);
+        text.parse().expect("15 bytes of a name's characters are a link name")
+    }
+}
+
+impl fmt::Display for Mtu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subnet(net: &str, gateway: Option<&str>, range: Option<&str>) -> Result<Subnet> {
+        let gateway = gateway.map(|g| g.parse().unwrap());
+        Subnet::new(prefix(net)?, gateway, range.map(|r| prefix(r).unwrap()), BTreeMap::new())
+    }
+
+    #[test]
+    fn subnets_that_are_refused() {
+        for net in [
+            "10.9.0.1/24",
+            "10.9.0.0/31",
+            "10.9.0.1/32",
+            "0.0.0.0/0",
+            "224.0.0.0/24",
+            "127.0.0.0/24",
+            "240.0.0.0/8",
+            "169.254.0.0/16",
+            "10.9.0.0",
+            "10.9.0.0/255.255.255.0",
+            "10.9.0.0/33",
+            "x",
+            "",
+            "10.9.0.0/+24",
+            "fd00::1/64",
+            "fd00::/127",
+            "::/0",
+            "ff00::/16",
+            "fe80::/64",
+            "::/64",
+            "0.0.0.0/8",
+            "10.0.0.0/4",
+        ] {
+            assert_eq!(subnet(net, None, None).unwrap_err().code, Code::InvalidSubnet, "{net}");
+        }
+    }
+
+    #[test]
+    fn subnets_that_are_taken() {
+        for net in
+            ["10.9.0.0/24", "10.0.0.0/8", "10.9.0.0/30", "fd00:9::/64", "fd00:9::/126", "192.168.0.0/16"]
+        {
+            assert_eq!(subnet(net, None, None).unwrap().net().to_string(), net);
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_inside_and_usable() {
+        assert_eq!(subnet("10.9.0.0/24", None, None).unwrap().gateway().to_string(), "10.9.0.1");
+        for gateway in ["10.8.0.1", "10.9.0.0", "10.9.0.255", "fd00::1"] {
+            assert_eq!(
+                subnet("10.9.0.0/24", Some(gateway), None).unwrap_err().code,
+                Code::InvalidGateway,
+                "{gateway}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_range_is_inside() {
+        assert!(subnet("10.9.0.0/24", None, Some("10.9.0.128/25")).is_ok());
+        for range in ["10.8.0.0/25", "10.9.0.0/16", "fd00::/64", "10.9.0.1/25"] {
+            assert_eq!(
+                subnet("10.9.0.0/24", None, Some(range)).unwrap_err().code,
+                Code::InvalidRange,
+                "{range}"
+            );
+        }
+    }
+
+    #[test]
+    fn bridge_names_fit_the_kernel() {
+        for text in
+            ["front", "exactly-12by", "a-name-far-too-long-for-the-kernel-of-64-bytes-or-thereabouts-ok"]
+        {
+            let bridge = Network::bridge_name(&text.parse().unwrap(), Id(7));
+            assert!(bridge.as_str().len() <= 15 && bridge.as_str().starts_with("bl-"), "{bridge}");
+        }
+    }
+}

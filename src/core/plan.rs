@@ -1,0 +1,198 @@
+//! The difference between two states, as steps in the one order that is safe.
+//!
+//! Filters come before what they guard and go after it; a link is complete before it is up.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::firewall::Element;
+use crate::place::Place;
+use crate::state::{Addr, Kind, Link, LinkKey, Route, State, SysctlKey};
+
+/// One step. Making it twice is the same as making it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Puts our table there, in place of any table of ours, holding exactly these elements: one transaction.
+    PutFrame {
+        place: Place,
+        elements: BTreeSet<Element>,
+    },
+    DelFrame {
+        place: Place,
+    },
+    AddElement {
+        place: Place,
+        element: Element,
+    },
+    DelElement {
+        place: Place,
+        element: Element,
+    },
+    /// Adds a link as [`Link::born`]; with a port comes its card.
+    AddLink {
+        key: LinkKey,
+        link: Link,
+        card: Option<Link>,
+    },
+    /// Gives an existing link all its properties but its kind; `up` comes last.
+    SetLink {
+        key: LinkKey,
+        link: Link,
+    },
+    DelLink {
+        key: LinkKey,
+    },
+    SetSysctl {
+        key: SysctlKey,
+        value: String,
+    },
+    AddAddr(Addr),
+    DelAddr(Addr),
+    AddRoute(Route),
+    DelRoute(Route),
+}
+
+/// The steps that turn `seen` into `wanted`. Nothing where they agree.
+pub fn diff(seen: &State, wanted: &State) -> Vec<Change> {
+    let mut plan = Vec::new();
+
+    // What a link takes with it when it goes.
+    let leaving: BTreeSet<&LinkKey> = seen.links.keys().filter(|key| leaves(key, seen, wanted)).collect();
+
+    let stale_routes = seen.routes.difference(&wanted.routes).filter(|r| !leaving.contains(&r.link));
+    plan.extend(stale_routes.cloned().map(Change::DelRoute));
+    let stale_addrs = seen.addrs.difference(&wanted.addrs).filter(|a| !leaving.contains(&a.link));
+    plan.extend(stale_addrs.cloned().map(Change::DelAddr));
+    plan.extend(leaving.iter().filter_map(|key| deletion(key, seen, &leaving)));
+
+    for &place in wanted.frames.difference(&seen.frames) {
+        let elements = elements_of(wanted, place).cloned().collect();
+        plan.push(Change::PutFrame { place, elements });
+    }
+    for (place, element) in wanted.elements.difference(&seen.elements) {
+        if seen.frames.contains(place) || !wanted.frames.contains(place) {
+            plan.push(Change::AddElement { place: *place, element: element.clone() });
+        }
+    }
+
+    // Bridges before the ports that name them as master.
+    let stays = |key: &LinkKey| seen.links.contains_key(key) && !leaving.contains(key);
+    let rank = |link: &Link| matches!(link.kind, Kind::Port { .. });
+    let mut fresh: Vec<_> = wanted.links.iter().filter(|(key, _)| !stays(key)).collect();
+    fresh.sort_by_key(|(_, link)| rank(link));
+    for (key, link) in fresh {
+        match &link.kind {
+            Kind::Loopback | Kind::Card { .. } => (),
+            Kind::Bridge => plan.push(Change::AddLink { key: key.clone(), link: link.clone(), card: None }),
+            Kind::Port { card } => plan.push(Change::AddLink {
+                key: key.clone(),
+                link: link.clone(),
+                card: wanted.links.get(card).cloned(),
+            }),
+        }
+    }
+
+    for (key, value) in &wanted.sysctls {
+        if seen.sysctls.get(key) != Some(value) {
+            plan.push(Change::SetSysctl { key: key.clone(), value: value.clone() });
+        }
+    }
+    let lost = |link: &LinkKey| leaving.contains(link);
+    plan.extend(
+        wanted
+            .addrs
+            .iter()
+            .filter(|a| lost(&a.link) || !seen.addrs.contains(a))
+            .cloned()
+            .map(Change::AddAddr),
+    );
+
+    for (key, link) in &wanted.links {
+        let settled = match seen.links.get(key) {
+            Some(now) if stays(key) => now.satisfies(link),
+            _ => link.kind != Kind::Loopback && link.born().satisfies(link),
+        };
+        if !settled {
+            plan.push(Change::SetLink { key: key.clone(), link: link.clone() });
+        }
+    }
+    plan.extend(
+        wanted
+            .routes
+            .iter()
+            .filter(|r| lost(&r.link) || !seen.routes.contains(r))
+            .cloned()
+            .map(Change::AddRoute),
+    );
+
+    for (place, element) in seen.elements.difference(&wanted.elements) {
+        if wanted.frames.contains(place) || !seen.frames.contains(place) {
+            plan.push(Change::DelElement { place: *place, element: element.clone() });
+        }
+    }
+    plan.extend(seen.frames.difference(&wanted.frames).map(|&place| Change::DelFrame { place }));
+    plan
+}
+
+/// True for a link that is not wanted any more, or is wanted as something else.
+fn leaves(key: &LinkKey, seen: &State, wanted: &State) -> bool {
+    let now = &seen.links[key];
+    match &now.kind {
+        Kind::Loopback => false,
+        Kind::Bridge | Kind::Port { .. } => wanted.links.get(key).is_none_or(|link| link.kind != now.kind),
+        Kind::Card { port } => {
+            wanted.links.get(key).is_none_or(|link| link.kind != now.kind)
+                || (seen.links.contains_key(port) && leaves(port, seen, wanted))
+        }
+    }
+}
+
+fn deletion(key: &LinkKey, seen: &State, leaving: &BTreeSet<&LinkKey>) -> Option<Change> {
+    match &seen.links[key].kind {
+        Kind::Loopback => None,
+        Kind::Card { port } if leaving.contains(port) => None,
+        Kind::Bridge | Kind::Port { .. } | Kind::Card { .. } => Some(Change::DelLink { key: key.clone() }),
+    }
+}
+
+fn elements_of(state: &State, place: Place) -> impl Iterator<Item = &Element> {
+    state.elements.iter().filter(move |(p, _)| *p == place).map(|(_, element)| element)
+}
+
+impl Change {
+    /// The namespace that the change is made in.
+    pub fn place(&self) -> Place {
+        match self {
+            Change::PutFrame { place, .. }
+            | Change::DelFrame { place }
+            | Change::AddElement { place, .. }
+            | Change::DelElement { place, .. } => *place,
+            Change::AddLink { key, .. } | Change::SetLink { key, .. } | Change::DelLink { key } => key.place,
+            Change::SetSysctl { key, .. } => key.place,
+            Change::AddAddr(addr) | Change::DelAddr(addr) => addr.link.place,
+            Change::AddRoute(route) | Change::DelRoute(route) => route.link.place,
+        }
+    }
+}
+
+/// As a person would type it, for `--dry-run` and `drift`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::PutFrame { place, elements } => {
+                write!(f, "+ {place} table inet bowline ({} elements)", elements.len())
+            }
+            Change::DelFrame { place } => write!(f, "- {place} table inet bowline"),
+            Change::AddElement { place, element } => write!(f, "+ {place} element {element}"),
+            Change::DelElement { place, element } => write!(f, "- {place} element {element}"),
+            Change::AddLink { key, link, .. } => write!(f, "+ {key} {link}"),
+            Change::SetLink { key, link } => write!(f, "~ {key} {link}"),
+            Change::DelLink { key } => write!(f, "- {key}"),
+            Change::SetSysctl { key, value } => write!(f, "~ {} sysctl {} = {value}", key.place, key.path),
+            Change::AddAddr(addr) => write!(f, "+ {} addr {}", addr.link, addr.net),
+            Change::DelAddr(addr) => write!(f, "- {} addr {}", addr.link, addr.net),
+            Change::AddRoute(route) => write!(f, "+ route {route}"),
+            Change::DelRoute(route) => write!(f, "- route {route}"),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! [`State`]: kernel objects as plain values. The same type says what is wanted and what is seen.
+//!
+//! State is kept in fragments, each with one owner (the host, a network, an endpoint); the whole is their union.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::firewall::Element;
+use crate::mac::Mac;
+use crate::name::{Id, LinkName};
+use crate::place::Place;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    pub links: BTreeMap<LinkKey, Link>,
+    pub addrs: BTreeSet<Addr>,
+    pub routes: BTreeSet<Route>,
+    /// Only ever set: a sysctl carries no mark, so it is never put back.
+    pub sysctls: BTreeMap<SysctlKey, String>,
+    /// The namespaces that hold our nftables table with its constant chains.
+    pub frames: BTreeSet<Place>,
+    pub elements: BTreeSet<(Place, Element)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkKey {
+    pub place: Place,
+    pub name: LinkName,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub kind: Kind,
+    /// Who it belongs to: the network of a bridge, the endpoint of a port. Written to the link's alias.
+    pub owner: Option<Id>,
+    pub mtu: u32,
+    pub up: bool,
+    /// None where any address will do.
+    pub mac: Option<Mac>,
+    /// The bridge that this link is a port of.
+    pub master: Option<LinkName>,
+    /// An isolated port reaches the bridge itself and no other isolated port.
+    pub isolated: bool,
+    /// Largest super-packet for segmentation and receive offload, both families; None leaves the kernel's choice.
+    pub gso: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// `lo`: born with its namespace, never added or deleted.
+    Loopback,
+    Bridge,
+    /// The host's end of a veth pair.
+    Port {
+        card: LinkKey,
+    },
+    /// The container's end. It is born and dies with its port.
+    Card {
+        port: LinkKey,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Addr {
+    pub link: LinkKey,
+    /// The address with its prefix length.
+    pub net: IpNetwork,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    pub link: LinkKey,
+    pub to: IpNetwork,
+    pub via: Option<IpAddr>,
+}
+
+/// `net/ipv6/conf/eth0/accept_ra` under /proc/sys of one namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SysctlKey {
+    pub place: Place,
+    pub path: String,
+}
+
+impl State {
+    pub fn is_empty(&self) -> bool {
+        *self == State::default()
+    }
+
+    /// Adds the fragment of another owner.
+    pub fn extend(&mut self, other: State) {
+        self.links.extend(other.links);
+        self.addrs.extend(other.addrs);
+        self.routes.extend(other.routes);
+        self.sysctls.extend(other.sysctls);
+        self.frames.extend(other.frames);
+        self.elements.extend(other.elements);
+    }
+
+    pub fn set_sysctl(&mut self, place: Place, path: impl Into<String>, value: impl Into<String>) {
+        self.sysctls.insert(SysctlKey { place, path: path.into() }, value.into());
+    }
+
+    /// What lies in one namespace.
+    pub fn within(&self, place: Place) -> State {
+        State {
+            links: self
+                .links
+                .iter()
+                .filter(|(k, _)| k.place == place)
+                .map(|(k, l)| (k.clone(), l.clone()))
+                .collect(),
+            addrs: self.addrs.iter().filter(|a| a.link.place == place).cloned().collect(),
+            routes: self.routes.iter().filter(|r| r.link.place == place).cloned().collect(),
+            sysctls: self
+                .sysctls
+                .iter()
+                .filter(|(k, _)| k.place == place)
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+            frames: self.frames.iter().filter(|&&p| p == place).copied().collect(),
+            elements: self.elements.iter().filter(|(p, _)| *p == place).cloned().collect(),
+        }
+    }
+}
+
+impl FromIterator<State> for State {
+    fn from_iter<I: IntoIterator<Item = State>>(fragments: I) -> State {
+        fragments.into_iter().fold(State::default(), |mut all, fragment| {
+            all.extend(fragment);
+            all
+        })
+    }
+}
+
+impl LinkKey {
+    pub fn new(place: Place, name: LinkName) -> LinkKey {
+        LinkKey { place, name }
+    }
+
+    pub fn loopback(place: Place) -> LinkKey {
+        LinkKey { place, name: "lo".parse().expect("lo is a link name") }
+    }
+}
+
+impl Link {
+    pub fn new(kind: Kind, mtu: u32) -> Link {
+        Link { kind, owner: None, mtu, up: false, mac: None, master: None, isolated: false, gso: None }
+    }
+
+    pub fn loopback() -> Link {
+        Link { up: true, ..Link::new(Kind::Loopback, 65536) }
+    }
+
+    /// The link as adding it leaves it. A port may be up at once, for nothing passes before its card is up;
+    /// an isolated one may not, for isolation can only be asked of a port that exists.
+    pub fn born(&self) -> Link {
+        let up = match self.kind {
+            Kind::Port { .. } => self.up && !self.isolated,
+            Kind::Loopback | Kind::Bridge | Kind::Card { .. } => false,
+        };
+        Link { up, isolated: false, ..self.clone() }
+    }
+
+    /// True where this link, as seen, is as wanted. What is wanted as None is not compared.
+    pub fn satisfies(&self, wanted: &Link) -> bool {
+        if wanted.kind == Kind::Loopback {
+            return self.kind == Kind::Loopback && self.up == wanted.up;
+        }
+        self.kind == wanted.kind
+            && self.owner == wanted.owner
+            && self.mtu == wanted.mtu
+            && self.up == wanted.up
+            && self.master == wanted.master
+            && self.isolated == wanted.isolated
+            && (wanted.mac.is_none() || self.mac == wanted.mac)
+            && (wanted.gso.is_none() || self.gso == wanted.gso)
+    }
+}
+
+impl fmt::Display for LinkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.place, self.name)
+    }
+}
+
+/// As `ip` would print it, one object a line.
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Loopback => write!(f, "loopback")?,
+            Kind::Bridge => write!(f, "bridge")?,
+            Kind::Port { card } => write!(f, "veth peer {card}")?,
+            Kind::Card { port } => write!(f, "veth peer {port}")?,
+        }
+        write!(f, " mtu {} {}", self.mtu, if self.up { "up" } else { "down" })?;
+        if let Some(mac) = self.mac {
+            write!(f, " address {mac}")?;
+        }
+        if let Some(master) = &self.master {
+            write!(f, " master {master}")?;
+        }
+        if self.isolated {
+            write!(f, " isolated on")?;
+        }
+        if let Some(gso) = self.gso {
+            write!(f, " gso_max_size {gso}")?;
+        }
+        match self.owner {
+            Some(owner) => write!(f, " owner {owner}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.to.prefix(), self.to) {
+            (0, IpNetwork::V4(_)) => write!(f, "default")?,
+            (0, IpNetwork::V6(_)) => write!(f, "default inet6")?,
+            _ => write!(f, "{}", self.to)?,
+        }
+        if let Some(via) = self.via {
+            write!(f, " via {via}")?;
+        }
+        write!(f, " dev {}", self.link)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.frames.iter().try_for_each(|place| writeln!(f, "{place} table inet bowline"))?;
+        self.elements.iter().try_for_each(|(place, element)| writeln!(f, "{place} element {element}"))?;
+        self.links.iter().try_for_each(|(key, link)| writeln!(f, "{key} {link}"))?;
+        self.sysctls
+            .iter()
+            .try_for_each(|(key, value)| writeln!(f, "{} {} = {value}", key.place, key.path))?;
+        self.addrs.iter().try_for_each(|addr| writeln!(f, "{} addr {}", addr.link, addr.net))?;
+        self.routes.iter().try_for_each(|route| writeln!(f, "route {route}"))
+    }
+}

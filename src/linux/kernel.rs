@@ -1,0 +1,2 @@
+//! kernel
+pub struct Kernel;
