@@ -1,0 +1,18 @@
+//! The wire types. Units are in the names; fields are only ever added.
+
+mod endpoint;
+mod error;
+mod event;
+mod network;
+mod system;
+
+pub use endpoint::{
+    CreateEndpoint, Disconnect, Endpoint, EndpointState, Interface, Join, Netns, NetnsStatus,
+};
+pub use error::Failure;
+pub use event::{Event, EventKind};
+pub use network::{
+    CreateNetwork, Driver, Gso, Isolation, Member, Network, Plan, Pruned, SubnetSpec, SubnetStatus,
+    UpdateNetwork,
+};
+pub use system::{Drift, Dump, Health, Info, Version};

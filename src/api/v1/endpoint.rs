@@ -1,0 +1,120 @@
+//! Endpoints: a container's namespace with a name, and its interfaces.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A namespace to be connected to one or more networks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateEndpoint {
+    /// 1 to 64 of A-Z a-z 0-9 . _ -
+    pub name: String,
+    pub netns: Netns,
+    /// The name when left out.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    #[serde(default)]
+    pub networks: Vec<Join>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A network namespace, handed over as an open file of the caller's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Netns {
+    /// A file descriptor of the calling process, which keeps it open until the answer. The path is opened when left out.
+    #[serde(default)]
+    pub fd: Option<u32>,
+    /// Where the namespace is found again after a restart of the daemon, such as /run/netns/web.
+    #[serde(default)]
+    pub path: Option<String>,
+}
+
+/// What an endpoint asks of one network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// By name or id.
+    pub network: String,
+    /// The card's name inside; the first free of eth0, eth1, … when left out.
+    #[serde(default)]
+    pub interface: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub ip: Option<Ipv4Addr>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub ip6: Option<Ipv6Addr>,
+    #[serde(default)]
+    pub mac: Option<String>,
+    /// More names for it on this network.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// The default route goes by the network with the highest; among equals, by the first joined.
+    #[serde(default)]
+    pub gw_priority: i32,
+    /// The namespace, for an endpoint that the daemon cannot find by its path.
+    #[serde(default)]
+    pub netns: Option<Netns>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Disconnect {
+    /// By name or id.
+    pub network: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Endpoint {
+    pub id: String,
+    pub name: String,
+    pub hostname: String,
+    pub state: EndpointState,
+    pub netns: NetnsStatus,
+    pub interfaces: Vec<Interface>,
+    pub labels: BTreeMap<String, String>,
+    /// Milliseconds since 1970, UTC.
+    pub created_unix_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointState {
+    /// Its namespace is there.
+    Live,
+    /// Its namespace is gone; fixed addresses are kept for its name.
+    Stopped,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NetnsStatus {
+    /// The kernel's number for the namespace (SO_NETNS_COOKIE), which is never used again.
+    pub cookie: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Interface {
+    /// The card's name inside.
+    pub name: String,
+    pub network: String,
+    pub network_id: String,
+    pub mac: String,
+    /// Each with the prefix length of its subnet.
+    pub addresses: Vec<String>,
+    /// The gateways of its subnets; empty on an internal network.
+    pub gateways: Vec<String>,
+    /// True where the default route goes this way.
+    pub default_route: bool,
+    pub gw_priority: i32,
+    pub mtu_bytes: u32,
+    pub aliases: Vec<String>,
+    /// The other end, in the host's namespace.
+    pub host_link: String,
+}

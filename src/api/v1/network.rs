@@ -1,0 +1,208 @@
+//! Networks, as asked for and as they are.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A network to be made. Only the name is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateNetwork {
+    /// 1 to 64 of A-Z a-z 0-9 . _ -
+    pub name: String,
+    #[serde(default)]
+    pub driver: Driver,
+    /// One or more prefixes, of either family; chosen from the default pools when empty.
+    #[serde(default)]
+    pub subnets: Vec<SubnetSpec>,
+    /// Choose an IPv4 subnet when none is given.
+    #[serde(default = "yes")]
+    pub ipv4: bool,
+    /// Choose an IPv6 subnet when none is given.
+    #[serde(default)]
+    pub ipv6: bool,
+    /// The uplink's MTU when left out.
+    #[serde(default)]
+    pub mtu_bytes: Option<u32>,
+    /// Members reach one another and nothing else.
+    #[serde(default)]
+    pub internal: bool,
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// Members reach one another.
+    #[serde(default = "yes")]
+    pub icc: bool,
+    /// Members leave under the host's address.
+    #[serde(default = "yes")]
+    pub masquerade: bool,
+    #[serde(default)]
+    pub gso: Gso,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// A bridge of the host's, and a veth pair for each member.
+    #[default]
+    Bridge,
+    /// A namespace with a loopback and nothing else: the network named `none`.
+    None,
+    /// The host's own namespace: the network named `host`.
+    Host,
+}
+
+/// Who may open connections to members from outside the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Anybody with a route.
+    Open,
+    /// Anybody, to published ports only.
+    #[default]
+    Published,
+    /// Published ports, but no other network of this host's.
+    Strict,
+}
+
+/// Super-packets larger than 64 KiB between members (BIG TCP).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Gso {
+    /// On where no slower uplink pays for it.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubnetSpec {
+    /// Such as 10.9.0.0/24 or fd00:9::/64
+    pub cidr: String,
+    /// The first address when left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub gateway: Option<IpAddr>,
+    /// The part that addresses are chosen from.
+    #[serde(default)]
+    pub ip_range: Option<String>,
+    /// Addresses that belong to something else, by name.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub aux_addresses: BTreeMap<String, IpAddr>,
+}
+
+/// What may change while endpoints are connected. What is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateNetwork {
+    #[serde(default)]
+    pub internal: Option<bool>,
+    #[serde(default)]
+    pub isolation: Option<Isolation>,
+    #[serde(default)]
+    pub icc: Option<bool>,
+    #[serde(default)]
+    pub masquerade: Option<bool>,
+    #[serde(default)]
+    pub mtu_bytes: Option<u32>,
+    /// Replaces all labels.
+    #[serde(default)]
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Network {
+    pub id: String,
+    pub name: String,
+    pub driver: Driver,
+    pub subnets: Vec<SubnetStatus>,
+    pub mtu_bytes: u32,
+    pub internal: bool,
+    pub isolation: Isolation,
+    pub icc: bool,
+    pub masquerade: bool,
+    pub gso: Gso,
+    /// The super-packet size in force; absent where it is the kernel's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gso_max_bytes: Option<u32>,
+    /// The bridge's name in the host's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    /// Milliseconds since 1970, UTC.
+    pub created_unix_ms: u64,
+    pub endpoints: Vec<Member>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubnetStatus {
+    pub cidr: String,
+    #[schema(value_type = String)]
+    pub gateway: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_range: Option<String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub aux_addresses: BTreeMap<String, IpAddr>,
+    /// Addresses in use, the gateway's among them.
+    pub used: u64,
+    /// Addresses that a member could have; the largest number that JSON carries exactly where there are more.
+    pub size: u64,
+}
+
+/// An endpoint as its network sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Member {
+    pub id: String,
+    pub name: String,
+    pub interface: String,
+    pub addresses: Vec<String>,
+    pub mac: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pruned {
+    /// The names of what was removed.
+    pub removed: Vec<String>,
+}
+
+/// What a dry run would do, a step a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Plan {
+    pub steps: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl CreateNetwork {
+    /// The defaults, under a name.
+    pub fn named(name: impl Into<String>) -> CreateNetwork {
+        CreateNetwork {
+            name: name.into(),
+            driver: Driver::Bridge,
+            subnets: Vec::new(),
+            ipv4: true,
+            ipv6: false,
+            mtu_bytes: None,
+            internal: false,
+            isolation: Isolation::Published,
+            icc: true,
+            masquerade: true,
+            gso: Gso::Auto,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+impl SubnetSpec {
+    pub fn new(cidr: impl Into<String>) -> SubnetSpec {
+        SubnetSpec { cidr: cidr.into(), gateway: None, ip_range: None, aux_addresses: BTreeMap::new() }
+    }
+}
