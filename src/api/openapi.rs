@@ -31,6 +31,7 @@ use crate::v1;
     v1::Network,
     v1::Plan,
     v1::Pruned,
+    v1::StaticRoute,
     v1::SubnetSpec,
     v1::SubnetStatus,
     v1::UpdateNetwork,

@@ -12,7 +12,7 @@ pub use endpoint::{
 pub use error::Failure;
 pub use event::{Event, EventKind};
 pub use network::{
-    CreateNetwork, Driver, Gso, Isolation, Member, Network, Plan, Pruned, SubnetSpec, SubnetStatus,
-    UpdateNetwork,
+    CreateNetwork, Driver, Gso, Isolation, Member, Network, Plan, Pruned, StaticRoute, SubnetSpec,
+    SubnetStatus, UpdateNetwork,
 };
 pub use system::{Drift, Dump, Health, Info, Version};

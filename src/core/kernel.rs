@@ -28,8 +28,11 @@ pub trait Kernel: Send + Sync {
     fn apply(&self, changes: &[Change]) -> Result<()>;
 
     /// Calls back, from a thread of the kernel's own, when a marked object of a host place moved, by whomever.
-    fn watch(&self, place: Place, tell: Box<dyn Fn(Moved) + Send>) -> Result<()>;
+    fn watch(&self, place: Place, tell: Tell) -> Result<()>;
 }
+
+/// Whom a watch calls.
+pub type Tell = Box<dyn Fn(Moved) + Send>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
@@ -42,11 +45,20 @@ pub enum Scope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moved {
     /// A link appeared, changed or went.
-    Link { place: Place, name: LinkName },
+    Link { place: Place, name: LinkName, now: LinkNow },
     /// An address came or went.
     Address { place: Place, name: LinkName },
     /// Notices were lost: look at everything.
     Overrun { place: Place },
+}
+
+/// How a notice says that a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkNow {
+    Up,
+    /// Administratively down: IFF_UP is not set.
+    Down,
+    Gone,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -11,10 +11,13 @@ pub mod ipam;
 pub mod kernel;
 pub mod mac;
 pub mod memory;
+
 pub mod name;
 pub mod network;
 pub mod place;
 pub mod plan;
 pub mod state;
+#[cfg(test)]
+mod walk;
 
 pub use error::{Code, Context, Error, Result};

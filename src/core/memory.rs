@@ -1,1 +1,132 @@
-//! x
+//! A kernel in memory: the other permanent implementation of the seam, for tests without privilege and for rehearsals.
+//! It is as strict as the real one: what depends on something fails without it, and goes when that goes.
+
+mod rules;
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::kernel::{Facts, Kernel as Seam, Moved, Scope, Tell};
+use crate::place::{Door, Place};
+use crate::plan::Change;
+use crate::state::State;
+use crate::{Code, Error, Result};
+
+#[derive(Default)]
+pub struct Kernel {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: State,
+    facts: Facts,
+    open: BTreeMap<Place, usize>,
+    watchers: Vec<(Place, Tell)>,
+    applied: u64,
+}
+
+impl Kernel {
+    /// The namespace that [`Door::Own`] leads to.
+    pub const HOST: Place = Place(1);
+
+    pub fn new() -> Kernel {
+        Kernel::default()
+    }
+
+    pub fn holding(state: State) -> Kernel {
+        Kernel { inner: Mutex::new(Inner { state, ..Inner::default() }) }
+    }
+
+    pub fn with_facts(facts: Facts) -> Kernel {
+        Kernel { inner: Mutex::new(Inner { facts, ..Inner::default() }) }
+    }
+
+    pub fn state(&self) -> State {
+        self.lock().state.clone()
+    }
+
+    /// How many changes were made so far.
+    pub fn applied(&self) -> u64 {
+        self.lock().applied
+    }
+
+    /// Somebody else's hand: changes the state behind our back, and tells the watchers that something moved.
+    pub fn tamper(&self, with: impl FnOnce(&mut State)) {
+        let mut inner = self.lock();
+        with(&mut inner.state);
+        inner.watchers.iter().for_each(|(place, tell)| tell(Moved::Overrun { place: *place }));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no change panics while the state is held")
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.lock().state)
+    }
+}
+
+impl Seam for Kernel {
+    fn open(&self, door: &Door) -> Result<Place> {
+        let place = match door {
+            Door::Own => Kernel::HOST,
+            Door::Path(path) if path.is_empty() => {
+                return Err(Error::new(Code::InvalidNetns, "open a namespace").because("the path is empty"));
+            }
+            Door::Fd { .. } | Door::Path(_) => {
+                let mut hasher = DefaultHasher::new();
+                door.hash(&mut hasher);
+                Place(hasher.finish() | 1 << 63)
+            }
+        };
+        *self.lock().open.entry(place).or_default() += 1;
+        Ok(place)
+    }
+
+    fn close(&self, place: Place) {
+        let mut inner = self.lock();
+        if let Some(count) = inner.open.get_mut(&place) {
+            *count -= 1;
+            if *count == 0 {
+                inner.open.remove(&place);
+            }
+        }
+    }
+
+    fn facts(&self, _: Place) -> Result<Facts> {
+        Ok(self.lock().facts.clone())
+    }
+
+    fn observe(&self, scope: &Scope) -> Result<State> {
+        let inner = self.lock();
+        Ok(match scope {
+            Scope::Host(place) => inner.state.within(*place),
+            Scope::Card(place, card) => {
+                let mut state = inner.state.within(*place);
+                state.links.retain(|key, _| key.name == *card || key.name.as_str() == "lo");
+                state.addrs.retain(|addr| addr.link.name == *card);
+                state.routes.retain(|route| route.link.name == *card);
+                state
+            }
+        })
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<()> {
+        let mut inner = self.lock();
+        for change in changes {
+            rules::apply(&mut inner.state, change).map_err(|error| error.context(change.to_string()))?;
+            inner.applied += 1;
+        }
+        Ok(())
+    }
+
+    fn watch(&self, place: Place, tell: Tell) -> Result<()> {
+        self.lock().watchers.push((place, tell));
+        Ok(())
+    }
+}

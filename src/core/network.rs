@@ -19,6 +19,8 @@ pub struct Network {
     pub host: Place,
     pub bridge: LinkName,
     pub subnets: Vec<Subnet>,
+    /// Destinations that members reach by a router on the network, other than their default route.
+    pub routes: Vec<StaticRoute>,
     pub mtu: Mtu,
     /// BIG TCP: the super-packet size in force, or None for the kernel's own.
     pub gso: Option<u32>,
@@ -26,6 +28,13 @@ pub struct Network {
     pub isolation: Isolation,
     pub neighbours: Neighbours,
     pub masquerade: bool,
+}
+
+/// A destination, and the member or router of the network that leads there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StaticRoute {
+    pub to: IpNetwork,
+    pub via: IpAddr,
 }
 
 /// Who may open connections to members from outside the network. What is published is always so to the world.

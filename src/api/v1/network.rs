@@ -23,6 +23,9 @@ pub struct CreateNetwork {
     /// Choose an IPv6 subnet when none is given.
     #[serde(default)]
     pub ipv6: bool,
+    /// Destinations that members reach by a router on the network.
+    #[serde(default)]
+    pub routes: Vec<StaticRoute>,
     /// The uplink's MTU when left out.
     #[serde(default)]
     pub mtu_bytes: Option<u32>,
@@ -97,6 +100,16 @@ pub struct SubnetSpec {
     pub aux_addresses: BTreeMap<String, IpAddr>,
 }
 
+/// A destination, and the address on the network that leads there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaticRoute {
+    /// Such as 192.0.2.0/24
+    pub to: String,
+    #[schema(value_type = String)]
+    pub via: IpAddr,
+}
+
 /// What may change while endpoints are connected. What is left out stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -122,6 +135,8 @@ pub struct Network {
     pub name: String,
     pub driver: Driver,
     pub subnets: Vec<SubnetStatus>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<StaticRoute>,
     pub mtu_bytes: u32,
     pub internal: bool,
     pub isolation: Isolation,
@@ -190,6 +205,7 @@ impl CreateNetwork {
             subnets: Vec::new(),
             ipv4: true,
             ipv6: false,
+            routes: Vec::new(),
             mtu_bytes: None,
             internal: false,
             isolation: Isolation::Published,

@@ -1,0 +1,184 @@
+//! The property walk: whatever the kernel holds, `diff` and `apply` lead to whatever is wanted, and a second run changes nothing.
+
+use std::collections::BTreeMap;
+
+use ipnetwork::IpNetwork;
+use proptest::prelude::*;
+
+use crate::driver;
+use crate::endpoint::{Endpoint, Interface};
+use crate::kernel::{Kernel as _, Scope};
+use crate::mac::Mac;
+use crate::memory::Kernel;
+use crate::name::{Id, Name};
+use crate::network::{Isolation, Mtu, Neighbours, Network, Subnet, prefix};
+use crate::place::Place;
+use crate::plan::diff;
+use crate::state::State;
+
+/// What a host could be asked to hold: networks, and endpoints on some of them.
+#[derive(Debug, Clone)]
+struct World {
+    networks: Vec<Network>,
+    endpoints: Vec<Endpoint>,
+}
+
+impl World {
+    fn state(&self) -> State {
+        let find = |id: Id| self.networks.iter().find(|n| n.id == id);
+        let mut all = driver::host(Kernel::HOST, true);
+        all.extend(self.networks.iter().map(driver::bridge::network).collect());
+        for endpoint in &self.endpoints {
+            for interface in &endpoint.interfaces {
+                let network = find(interface.network).expect("worlds are made whole");
+                all.extend(driver::bridge::interface(network, endpoint, interface));
+            }
+            all.extend(driver::default_routes(endpoint, find));
+        }
+        all
+    }
+}
+
+fn network(n: u8) -> impl Strategy<Value = Network> {
+    let isolation = prop_oneof![Just(Isolation::Open), Just(Isolation::Published), Just(Isolation::Strict)];
+    let neighbours = prop_oneof![Just(Neighbours::Open), Just(Neighbours::Isolated)];
+    (isolation, neighbours, any::<[bool; 3]>(), 1300u32..1500).prop_map(
+        move |(isolation, neighbours, yes, mtu)| {
+            let name: Name = format!("net{n}").parse().unwrap();
+            let subnet =
+                |text: String| Subnet::new(prefix(&text).unwrap(), None, None, BTreeMap::new()).unwrap();
+            let mut subnets = vec![subnet(format!("10.{n}.0.0/24"))];
+            if yes[0] {
+                subnets.push(subnet(format!("fd00:{n:x}::/64")));
+            }
+            Network {
+                id: Id(n.into()),
+                bridge: Network::bridge_name(&name, Id(n.into())),
+                name,
+                host: Kernel::HOST,
+                subnets,
+                routes: Vec::new(),
+                mtu: Mtu::new(mtu, true).unwrap(),
+                gso: yes[1].then_some(196_608),
+                internal: yes[2],
+                isolation,
+                neighbours,
+                masquerade: yes[0] != yes[1],
+            }
+        },
+    )
+}
+
+fn endpoint(n: u8, networks: &[Network], joined: &[bool], priority: i32) -> Endpoint {
+    let on = networks.iter().zip(joined).filter(|(_, joined)| **joined).map(|(network, _)| network);
+    let interfaces = on.enumerate().map(|(i, network)| Interface {
+        network: network.id,
+        card: format!("eth{i}").parse().unwrap(),
+        port: Interface::port_name(Id(u128::from(n) << 120 | network.id.0 << 112)),
+        mac: Mac::local((u64::from(n) << 8) + i as u64),
+        addresses: network.subnets.iter().map(|s| member(s.net(), n)).collect(),
+        gw_priority: priority * i as i32,
+    });
+    Endpoint {
+        id: Id(0x100 + u128::from(n)),
+        name: format!("ep{n}").parse().unwrap(),
+        place: Place(100 + u64::from(n)),
+        interfaces: interfaces.collect(),
+    }
+}
+
+fn member(net: IpNetwork, n: u8) -> IpNetwork {
+    let host = u32::from(n) + 2;
+    let address = match net {
+        IpNetwork::V4(net) => (u32::from(net.ip()) + host).to_be_bytes().into(),
+        IpNetwork::V6(net) => (u128::from(net.ip()) + u128::from(host)).to_be_bytes().into(),
+    };
+    IpNetwork::new(address, net.prefix()).unwrap()
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let networks = (network(1), network(2), network(3), any::<[bool; 3]>());
+    (networks, any::<[[bool; 3]; 4]>(), -1i32..2).prop_map(|((a, b, c, kept), joined, priority)| {
+        let networks: Vec<_> =
+            [a, b, c].into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(n, _)| n).collect();
+        let endpoints =
+            (0..).zip(joined).map(|(n, joined)| endpoint(n, &networks, &joined, priority)).collect();
+        World { networks, endpoints }
+    })
+}
+
+/// Another hand takes away every n-th object.
+fn sabotage(state: &mut State, seed: usize) {
+    let every = seed % 5 + 2;
+    let mut n = seed;
+    let mut stays = || {
+        n += 1;
+        !n.is_multiple_of(every)
+    };
+    state.addrs.retain(|_| stays());
+    state.routes.retain(|_| stays());
+    state.elements.retain(|_| stays());
+    state.sysctls.retain(|_, _| stays());
+    state.links.values_mut().for_each(|link| link.up = stays());
+}
+
+fn reaches(machine: &Kernel, wanted: &State) {
+    let plan = diff(&machine.state(), wanted);
+    machine.apply(&plan).unwrap_or_else(|e| panic!("{e}\nplan: {plan:#?}"));
+    let left = diff(&machine.state(), wanted);
+    assert!(left.is_empty(), "a second run would still change: {left:#?}");
+    // Sysctls are never put back, a loopback stays up, and an offload size of None is no wish: all else is exactly as wanted.
+    let (mut now, mut wanted) = (machine.state(), wanted.clone());
+    now.sysctls.clear();
+    wanted.sysctls.clear();
+    now.links.retain(|key, _| key.name.as_str() != "lo");
+    wanted.links.retain(|key, _| key.name.as_str() != "lo");
+    for (key, link) in &mut now.links {
+        link.gso = link.gso.filter(|_| wanted.links.get(key).is_some_and(|w| w.gso.is_some()));
+    }
+    assert_eq!(now, wanted);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_world_reaches_any_other(a in world(), b in world(), c in world()) {
+        let machine = Kernel::new();
+        for world in [&a, &b, &c, &a] {
+            reaches(&machine, &world.state());
+        }
+        reaches(&machine, &State::default());
+    }
+
+    #[test]
+    fn a_sabotaged_world_is_healed(a in world(), b in world(), seed in 0usize..100) {
+        let machine = Kernel::holding(a.state());
+        machine.tamper(|state| sabotage(state, seed));
+        reaches(&machine, &b.state());
+    }
+
+    #[test]
+    fn every_change_may_be_made_twice(a in world(), b in world()) {
+        let machine = Kernel::holding(a.state());
+        for change in diff(&a.state(), &b.state()) {
+            machine.apply(std::slice::from_ref(&change)).unwrap();
+            machine.apply(&[change]).unwrap();
+        }
+        prop_assert!(diff(&machine.state(), &b.state()).is_empty());
+    }
+
+    #[test]
+    fn a_plan_cut_short_anywhere_is_finished_by_the_next(a in world(), b in world(), cut in 0usize..200) {
+        let machine = Kernel::holding(a.state());
+        let plan = diff(&a.state(), &b.state());
+        machine.apply(&plan[..cut.min(plan.len())]).unwrap();
+        reaches(&machine, &b.state());
+    }
+
+    #[test]
+    fn the_fragments_make_the_whole(a in world()) {
+        let machine = Kernel::holding(a.state());
+        let seen = machine.observe(&Scope::Host(Kernel::HOST)).unwrap();
+        prop_assert!(diff(&seen, &a.state().within(Kernel::HOST)).is_empty());
+    }
+}
