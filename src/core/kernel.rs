@@ -63,7 +63,8 @@ pub enum LinkNow {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    pub addresses: Vec<IpNetwork>,
+    /// With the link that has it, and the prefix length.
+    pub addresses: Vec<(LinkName, IpNetwork)>,
     /// Destinations of all routes in all tables, without default routes and the local table.
     pub routes: Vec<IpNetwork>,
     pub links: Vec<LinkName>,

@@ -180,7 +180,7 @@ proptest! {
                 Step::Take(n) => for _ in 0..n {
                     born += 1;
                     let got = pool.take(endpoint(born)).map_err(|error| error.code);
-                    prop_assert_eq!(got.clone(), model.take(endpoint(born)));
+                    prop_assert_eq!(got, model.take(endpoint(born)));
                     if got.is_err() {
                         break;
                     }

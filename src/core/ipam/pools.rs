@@ -330,6 +330,8 @@ mod tests {
         assert_eq!(found("fd00::/80").as_deref(), Some("a route of this host fd00::/64"));
         assert_eq!(found("10.10.0.0/24"), None);
         assert_eq!(found("fd00:0:0:1::/64"), None);
+        // As numbers, the one is inside the other.
+        assert_eq!(overlap(net("10.9.0.0/24"), &[(net("::/64"), Busy::Nameserver)]), None);
     }
 
     #[test]

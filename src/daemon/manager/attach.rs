@@ -1,0 +1,325 @@
+//! The hot path: an endpoint's interfaces come and go. An attach touches its own fragment of the state and nothing else.
+//!
+//! ```text
+//! join:   allocate -> journal "joining" -> kernel -> journal "live" -> answer
+//! leave:  journal "leaving" -> answer -> (reaper) kernel -> addresses free -> journal "gone"
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard};
+
+use bowline_api::v1;
+use bowline_core::endpoint::{Endpoint, Interface};
+use bowline_core::mac::Mac;
+use bowline_core::name::{Id, Name};
+use bowline_core::network::Network;
+use bowline_core::plan::{Change, diff};
+use bowline_core::state::State;
+use bowline_core::{Code, Context, Error, Result};
+
+use super::Manager;
+use super::endpoints::Ticket;
+use super::keeper::{Keeper, Kept};
+use super::reaper::Dead;
+use super::seat::{More, Seat, Seated, wanted};
+use crate::store::{FixedRecord, Life};
+
+impl Manager {
+    /// Adds interfaces to an endpoint whose namespace is open. On failure everything is as before.
+    pub(super) fn join(&self, seat: &Arc<Seat>, seated: &mut Seated, tickets: &[Ticket]) -> Result<()> {
+        let keepers = self.keepers_with(&seated.endpoint, tickets);
+        let mut kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+
+        let before = wanted(&seated.endpoint, among(&kept));
+        let was = seated.endpoint.clone();
+        self.allocate(seated, tickets, &mut kept)?;
+        let joining: Vec<Id> = tickets.iter().map(|t| t.keeper.id).collect();
+        let after =
+            if tickets.is_empty() { bare(&seated.endpoint) } else { wanted(&seated.endpoint, among(&kept)) };
+
+        let done = self
+            .store
+            .put_endpoint(seat.id, &seated.record(&joining))
+            .and_then(|()| self.kernel.apply(&diff(&before, &after)))
+            .and_then(|()| self.store.put_endpoint(seat.id, &seated.record(&[])))
+            .and_then(|()| self.keep_fixed(seated, tickets, &mut kept));
+        if let Err(error) = done {
+            self.take_back(seat, seated, &was, &diff(&after, &before), &mut kept);
+            return Err(error);
+        }
+        seated.answered = true;
+        for interface in &seated.endpoint.interfaces {
+            if joining.contains(&interface.network) {
+                self.index.add_port(interface.port.clone(), seat.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes interfaces away. The kernel follows, behind the answer; until then their addresses stay taken.
+    pub(super) fn leave(
+        &self,
+        seat: &Arc<Seat>,
+        seated: &mut Seated,
+        networks: &[Id],
+        life: Life,
+    ) -> Result<()> {
+        let keepers = self.keepers_of(&seated.endpoint);
+        let mut kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+
+        let was = seated.endpoint.clone();
+        let (going, staying): (Vec<_>, Vec<_>) =
+            was.interfaces.iter().cloned().partition(|i| networks.contains(&i.network));
+        let before = wanted(&was, among(&kept));
+        seated.endpoint.interfaces = staying;
+        let (was_life, leaving) = (seated.life, seated.leaving.len());
+        seated.leaving.extend(going.iter().cloned());
+        seated.life = life;
+
+        let gone = life == Life::Removed && seated.leaving.is_empty();
+        let record = if gone { None } else { Some(seated.record(&[])) };
+        if let Err(error) = self.store.put_endpoints(&[(seat.id, record)]) {
+            seated.endpoint = was;
+            seated.leaving.truncate(leaving);
+            seated.life = was_life;
+            return Err(error);
+        }
+        if life == Life::Live {
+            self.move_default_route(seated, &before, &wanted(&seated.endpoint, among(&kept)));
+        } else if life == Life::Removed {
+            self.index.remove_endpoint(seat);
+        }
+        for interface in &going {
+            self.index.remove_port(&interface.port);
+            if let Some(kept) = kept.iter_mut().find(|k| k.network.id == interface.network) {
+                kept.members.remove(&seat.id);
+            }
+        }
+        drop(kept);
+        for interface in going {
+            let more = seated.more.remove(&interface.network);
+            if life == Life::Live && more.is_some_and(|m| m.fixed) {
+                self.give_up_fixed_on(&seat.name, interface.network)?;
+            }
+            self.reaper.bury(Dead { seat: seat.clone(), interface });
+        }
+        Ok(())
+    }
+
+    /// What joining would do, without doing it.
+    pub(super) fn plan_join(&self, seated: &Seated, tickets: &[Ticket]) -> Result<v1::Plan> {
+        let keepers = self.keepers_with(&seated.endpoint, tickets);
+        let mut kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+        let mut endpoint = seated.endpoint.clone();
+        for ticket in tickets {
+            let interface = self.interface(&endpoint, ticket, &mut kept)?;
+            let of = kept
+                .iter_mut()
+                .find(|k| k.network.id == ticket.keeper.id)
+                .expect("every ticket's keeper is locked");
+            of.release(&endpoint.name, &interface.addresses);
+            endpoint.interfaces.push(interface);
+        }
+        let after = if tickets.is_empty() { bare(&endpoint) } else { wanted(&endpoint, among(&kept)) };
+        Ok(v1::Plan { steps: diff(&State::default(), &after).iter().map(Change::to_string).collect() })
+    }
+
+    fn allocate(
+        &self,
+        seated: &mut Seated,
+        tickets: &[Ticket],
+        kept: &mut [MutexGuard<'_, Kept>],
+    ) -> Result<()> {
+        let had = seated.endpoint.interfaces.len();
+        for ticket in tickets {
+            let interface = match self.interface(&seated.endpoint, ticket, kept) {
+                Ok(interface) => interface,
+                Err(error) => {
+                    for interface in seated.endpoint.interfaces.split_off(had) {
+                        seated.more.remove(&interface.network);
+                        give_back(kept, &seated.endpoint, &interface);
+                    }
+                    return Err(error);
+                }
+            };
+            let more = More { aliases: ticket.aliases.clone(), fixed: !ticket.addresses.is_empty() };
+            seated.more.insert(interface.network, more);
+            let of = kept
+                .iter_mut()
+                .find(|k| k.network.id == interface.network)
+                .expect("every ticket's keeper is locked");
+            of.members.insert(seated.endpoint.id, (seated.endpoint.name.clone(), interface.clone()));
+            seated.endpoint.interfaces.push(interface);
+        }
+        Ok(())
+    }
+
+    fn interface(
+        &self,
+        endpoint: &Endpoint,
+        ticket: &Ticket,
+        kept: &mut [MutexGuard<'_, Kept>],
+    ) -> Result<Interface> {
+        let of = kept
+            .iter_mut()
+            .find(|k| k.network.id == ticket.keeper.id)
+            .expect("every ticket's keeper is locked");
+        of.still_there()?;
+        let network = of.network.id;
+        if endpoint.on(network).is_some() {
+            return Err(Error::new(
+                Code::AlreadyConnected,
+                format!("endpoint {} is on network {} already", endpoint.name, ticket.keeper.name),
+            ));
+        }
+        let card = ticket.card.clone().unwrap_or_else(|| endpoint.free_card());
+        if endpoint.interfaces.iter().any(|i| i.card == card) {
+            return Err(Error::new(
+                Code::InterfaceTaken,
+                format!("endpoint {} has an interface {card}", endpoint.name),
+            )
+            .fix("leave the name out, or choose another"));
+        }
+        let addresses = of.allocate(endpoint.id, &endpoint.name, &ticket.addresses)?;
+        let random = self.fresh_id();
+        Ok(Interface {
+            network,
+            card,
+            port: Interface::port_name(random),
+            // Truncation is meant: 46 of the random bits.
+            mac: ticket.mac.unwrap_or_else(|| Mac::local(random.0 as u64)),
+            addresses,
+            gw_priority: ticket.gw_priority,
+        })
+    }
+
+    /// Remembers, beyond this boot, addresses that were asked for by number.
+    fn keep_fixed(
+        &self,
+        seated: &Seated,
+        tickets: &[Ticket],
+        kept: &mut [MutexGuard<'_, Kept>],
+    ) -> Result<()> {
+        for ticket in tickets.iter().filter(|t| !t.addresses.is_empty()) {
+            let name = &seated.endpoint.name;
+            self.store.put_fixed(&FixedRecord {
+                network: ticket.keeper.id.to_string(),
+                endpoint: name.to_string(),
+                addresses: ticket.addresses.clone(),
+            })?;
+            let of = kept
+                .iter_mut()
+                .find(|k| k.network.id == ticket.keeper.id)
+                .expect("every ticket's keeper is locked");
+            of.keep_fixed(name, &ticket.addresses);
+        }
+        Ok(())
+    }
+
+    /// After a failure: drops the intent, and lets the kernel follow. What it does not give up now is left to the reaper.
+    fn take_back(
+        &self,
+        seat: &Arc<Seat>,
+        seated: &mut Seated,
+        was: &Endpoint,
+        undo: &[Change],
+        kept: &mut [MutexGuard<'_, Kept>],
+    ) {
+        let now = std::mem::replace(&mut seated.endpoint, was.clone());
+        let added: Vec<Interface> =
+            now.interfaces.into_iter().filter(|i| was.on(i.network).is_none()).collect();
+        added.iter().for_each(|i| drop(seated.more.remove(&i.network)));
+        // Each step by itself: one that finds nothing to undo must not keep the next from being made.
+        let failed = undo.iter().filter_map(|step| self.kernel.apply(std::slice::from_ref(step)).err());
+        let stuck = failed.filter(|e| e.code != Code::NetnsGone).inspect(|error| {
+            tracing::warn!(endpoint = %seat.name, code = %error.code, "undo a failed join: {error}");
+        });
+        if stuck.count() > 0 {
+            seated.leaving.extend(added.iter().cloned());
+            for interface in added {
+                if let Some(of) = kept.iter_mut().find(|k| k.network.id == interface.network) {
+                    of.members.remove(&seat.id);
+                }
+                self.reaper.bury(Dead { seat: seat.clone(), interface });
+            }
+        } else {
+            added.iter().for_each(|interface| give_back(kept, was, interface));
+        }
+        if !seated.answered {
+            seated.life = Life::Removed;
+        }
+        let gone = !seated.answered && seated.leaving.is_empty();
+        let record = if gone { None } else { Some(seated.record(&[])) };
+        if let Err(error) = self.store.put_endpoints(&[(seat.id, record)]) {
+            tracing::warn!(endpoint = %seat.name, code = %error.code, "journal a failed join: {error}");
+        }
+    }
+
+    /// An interface that carried the default route leaves: another takes over, inside. A namespace that is gone, or that
+    /// cannot be entered, keeps what it has.
+    fn move_default_route(&self, seated: &Seated, before: &State, after: &State) {
+        let inside = seated.endpoint.place;
+        let only_routes = |c: &Change| matches!(c, Change::AddRoute(_)) && c.place() == inside;
+        let steps: Vec<Change> = diff(before, after).into_iter().filter(only_routes).collect();
+        let Some(door) = seated.door().filter(|_| !steps.is_empty()) else { return };
+        let moved = self.kernel.open(&door).and_then(|place| {
+            let applied = if place == inside { self.kernel.apply(&steps) } else { Ok(()) };
+            self.kernel.close(place);
+            applied
+        });
+        if let Err(error) = moved {
+            tracing::warn!(endpoint = %seated.endpoint.name, code = %error.code, "move the default route: {error}");
+        }
+    }
+
+    /// The networks that an endpoint is on, in the order in which they are locked.
+    pub(super) fn keepers_of(&self, endpoint: &Endpoint) -> Vec<Arc<Keeper>> {
+        let ids: BTreeSet<Id> = endpoint.interfaces.iter().map(|i| i.network).collect();
+        ids.into_iter().filter_map(|id| self.index.network_by_id(id)).collect()
+    }
+
+    fn keepers_with(&self, endpoint: &Endpoint, tickets: &[Ticket]) -> Vec<Arc<Keeper>> {
+        let mut all: BTreeMap<Id, Arc<Keeper>> =
+            self.keepers_of(endpoint).into_iter().map(|k| (k.id, k)).collect();
+        all.extend(tickets.iter().map(|t| (t.keeper.id, t.keeper.clone())));
+        all.into_values().collect()
+    }
+
+    /// The name gives up its fixed addresses on every network.
+    pub(super) fn give_up_fixed(&self, name: &Name) -> Result<()> {
+        self.index.networks().iter().try_for_each(|keeper| {
+            let holds = keeper.lock().fixed_for(name).is_some();
+            if holds { self.give_up_fixed_on(name, keeper.id) } else { Ok(()) }
+        })
+    }
+
+    fn give_up_fixed_on(&self, name: &Name, network: Id) -> Result<()> {
+        self.store
+            .remove_fixed(&network.to_string(), name.as_str())
+            .context(|| format!("give up the fixed addresses of {name}"))?;
+        if let Some(keeper) = self.index.network_by_id(network) {
+            keeper.lock().give_up_fixed(name);
+        }
+        Ok(())
+    }
+}
+
+/// The networks whose keepers are locked.
+pub(super) fn among<'a>(kept: &'a [MutexGuard<'_, Kept>]) -> impl Fn(Id) -> Option<&'a Network> + Copy {
+    move |id| kept.iter().map(|k| &k.network).find(|network| network.id == id)
+}
+
+fn give_back(kept: &mut [MutexGuard<'_, Kept>], endpoint: &Endpoint, interface: &Interface) {
+    if let Some(of) = kept.iter_mut().find(|k| k.network.id == interface.network) {
+        of.members.remove(&endpoint.id);
+        of.release(&endpoint.name, &interface.addresses);
+    }
+}
+
+/// On no network: a loopback, up.
+fn bare(endpoint: &Endpoint) -> State {
+    let mut state = State::default();
+    let key = bowline_core::state::LinkKey::loopback(endpoint.place);
+    state.links.insert(key, bowline_core::state::Link::loopback());
+    state
+}

@@ -1,0 +1,343 @@
+//! The verbs of endpoints. What they ask of the kernel is in `attach`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bowline_api::v1::{self, EventKind};
+use bowline_core::endpoint::Endpoint;
+use bowline_core::mac::Mac;
+use bowline_core::name::{LinkName, Name};
+use bowline_core::place::{Door, Place};
+use bowline_core::{Code, Context, Error, Result};
+
+use super::keeper::Keeper;
+use super::seat::{Seat, Seated};
+use super::{Manager, now_unix_ms};
+use crate::store::Life;
+
+/// Who calls, as the socket knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    pub pid: Option<u32>,
+}
+
+/// A join that was checked: nothing in it can be malformed any more.
+#[derive(Debug, Clone)]
+pub(super) struct Ticket {
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) card: Option<LinkName>,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) mac: Option<Mac>,
+    pub(super) aliases: Vec<Name>,
+    pub(super) gw_priority: i32,
+}
+
+struct Order {
+    name: Name,
+    hostname: Name,
+    door: Door,
+    path: Option<String>,
+    tickets: Vec<Ticket>,
+}
+
+impl Manager {
+    pub fn endpoints(&self) -> Vec<v1::Endpoint> {
+        self.index.endpoints().iter().filter_map(|seat| self.view_endpoint(seat)).collect()
+    }
+
+    pub fn endpoint(&self, name: &str) -> Result<v1::Endpoint> {
+        let seat = self.index.endpoint(name)?;
+        self.view_endpoint(&seat).ok_or_else(|| just_removed(&seat))
+    }
+
+    pub fn create_endpoint(&self, wish: &v1::CreateEndpoint, caller: Caller) -> Result<v1::Endpoint> {
+        let order = self.check_endpoint(wish, caller)?;
+        let seat = self.unless_on_its_way(|| self.open_and_join(wish, &order))?;
+        self.tell(EventKind::EndpointCreated, None, Some(seat.name.as_str()), None);
+        for ticket in &order.tickets {
+            self.tell(
+                EventKind::Connected,
+                Some(ticket.keeper.name.as_str()),
+                Some(seat.name.as_str()),
+                None,
+            );
+        }
+        self.view_endpoint(&seat).ok_or_else(|| just_removed(&seat))
+    }
+
+    pub fn connect(&self, name: &str, join: &v1::Join, caller: Caller) -> Result<v1::Endpoint> {
+        let seat = self.index.endpoint(name)?;
+        let tickets = self.check_joins(std::slice::from_ref(join))?;
+        let door = join.netns.as_ref().map(|netns| door(netns, caller)).transpose()?;
+        self.unless_on_its_way(|| {
+            let mut seated = seat.lock();
+            live(&seat, &seated)?;
+            let door = door.clone().or_else(|| seated.door()).ok_or_else(|| no_way_in(&seat))?;
+            let place = self.open_again(&door, &seated)?;
+            let joined = self.join(&seat, &mut seated, &tickets);
+            self.kernel.close(place);
+            joined
+        })
+        .context(|| format!("connect {} to {}", seat.name, join.network))?;
+        self.tell(EventKind::Connected, Some(&join.network), Some(seat.name.as_str()), None);
+        self.view_endpoint(&seat).ok_or_else(|| just_removed(&seat))
+    }
+
+    pub fn disconnect(&self, name: &str, network: &str) -> Result<v1::Endpoint> {
+        let (seat, keeper) = (self.index.endpoint(name)?, self.index.network(network)?);
+        {
+            let mut seated = seat.lock();
+            live(&seat, &seated)?;
+            if seated.endpoint.on(keeper.id).is_none() {
+                return Err(Error::new(
+                    Code::NotConnected,
+                    format!("endpoint {} is not on network {}", seat.name, keeper.name),
+                )
+                .fix(format!("see where it is: bowline endpoint show {}", seat.name)));
+            }
+            self.leave(&seat, &mut seated, &[keeper.id], Life::Live)?;
+        }
+        self.tell(EventKind::Disconnected, Some(keeper.name.as_str()), Some(seat.name.as_str()), None);
+        self.view_endpoint(&seat).ok_or_else(|| just_removed(&seat))
+    }
+
+    /// Its namespace is about to go, or is gone: every interface leaves, fixed addresses stay with the name.
+    pub fn stop_endpoint(&self, name: &str) -> Result<v1::Endpoint> {
+        let seat = self.index.endpoint(name)?;
+        let view = {
+            let mut seated = seat.lock();
+            if seated.life == Life::Live {
+                let all: Vec<_> = seated.endpoint.interfaces.iter().map(|i| i.network).collect();
+                self.leave(&seat, &mut seated, &all, Life::Stopped)?;
+                self.tell(EventKind::EndpointStopped, None, Some(seat.name.as_str()), None);
+            }
+            seated.view(|_| None)
+        };
+        Ok(view)
+    }
+
+    pub fn remove_endpoint(&self, name: &str) -> Result<()> {
+        let seat = self.index.endpoint(name)?;
+        {
+            let mut seated = seat.lock();
+            if seated.life == Life::Removed {
+                return Err(just_removed(&seat));
+            }
+            let all: Vec<_> = seated.endpoint.interfaces.iter().map(|i| i.network).collect();
+            self.leave(&seat, &mut seated, &all, Life::Removed)?;
+        }
+        self.give_up_fixed(&seat.name)?;
+        self.tell(EventKind::EndpointRemoved, None, Some(seat.name.as_str()), None);
+        Ok(())
+    }
+
+    /// What creating it would do. Addresses are the ones it would get now.
+    pub fn plan_endpoint(&self, wish: &v1::CreateEndpoint, caller: Caller) -> Result<v1::Plan> {
+        let order = self.check_endpoint(wish, caller)?;
+        if let Some(there) = self.index.endpoint_named(&order.name) {
+            self.may_replace(&there)?;
+        }
+        let place = self.kernel.open(&order.door)?;
+        self.kernel.close(place);
+        let seated = self.fresh_seat(wish, &order, place);
+        self.plan_join(&seated, &order.tickets)
+    }
+
+    fn check_endpoint(&self, wish: &v1::CreateEndpoint, caller: Caller) -> Result<Order> {
+        let name = Name::for_new(&wish.name)?;
+        let hostname = match &wish.hostname {
+            Some(text) => text.parse().map_err(|e: Error| e.context("hostname"))?,
+            None => name.clone(),
+        };
+        crate::labels::check(&wish.labels)?;
+        // A namespace with a loopback and nothing else is what joining no network gives.
+        let tickets = match wish.networks.as_slice() {
+            [only] if only.network == "none" => Vec::new(),
+            joins => self.check_joins(joins)?,
+        };
+        let door = door(&wish.netns, caller)?;
+        Ok(Order { name, hostname, door, path: wish.netns.path.clone(), tickets })
+    }
+
+    fn check_joins(&self, joins: &[v1::Join]) -> Result<Vec<Ticket>> {
+        let mut tickets: Vec<Ticket> = Vec::new();
+        for join in joins {
+            if matches!(join.network.as_str(), "host" | "none") {
+                return Err(Error::new(
+                    Code::InvalidOption,
+                    format!("network {} cannot be joined with others", join.network),
+                )
+                .because("a namespace is on networks of its own, on none, or it is the host's")
+                .fix("leave it out"));
+            }
+            let keeper = self.index.network(&join.network)?;
+            if tickets.iter().any(|t| t.keeper.id == keeper.id) {
+                return Err(Error::new(
+                    Code::AlreadyConnected,
+                    format!("network {} is named twice", keeper.name),
+                )
+                .fix("name each network once"));
+            }
+            let card = join.interface.as_deref().map(str::parse).transpose()?;
+            if let Some(card) = &card {
+                let taken = tickets.iter().any(|t| t.card.as_ref() == Some(card)) || *card == loopback();
+                if taken {
+                    return Err(Error::new(Code::InterfaceTaken, format!("interface name {card} is taken"))
+                        .fix("leave it out, or choose another"));
+                }
+            }
+            let addresses = join.ip.map(IpAddr::V4).into_iter().chain(join.ip6.map(IpAddr::V6)).collect();
+            let mac = join.mac.as_deref().map(str::parse).transpose()?;
+            let aliases = join.aliases.iter().map(|a| a.parse()).collect::<Result<_>>()?;
+            tickets.push(Ticket { keeper, card, addresses, mac, aliases, gw_priority: join.gw_priority });
+        }
+        Ok(tickets)
+    }
+
+    fn open_and_join(&self, wish: &v1::CreateEndpoint, order: &Order) -> Result<Arc<Seat>> {
+        let place = self.kernel.open(&order.door).context(|| format!("create endpoint {}", order.name))?;
+        let joined = self.join_new(wish, order, place);
+        self.kernel.close(place);
+        joined.map_err(|error| match order.tickets.as_slice() {
+            [] => error.context(format!("create endpoint {}", order.name)),
+            tickets => {
+                let networks: Vec<&str> = tickets.iter().map(|t| t.keeper.name.as_str()).collect();
+                error.context(format!("create endpoint {} on {}", order.name, networks.join(", ")))
+            }
+        })
+    }
+
+    fn join_new(&self, wish: &v1::CreateEndpoint, order: &Order, place: Place) -> Result<Arc<Seat>> {
+        let seat = Arc::new(Seat::new(self.fresh_seat(wish, order, place)));
+        // Locked before anybody can find it, so nobody sees it half made.
+        let mut seated = seat.lock();
+        if let Some(there) = self.index.add_endpoint(seat.clone()) {
+            self.may_replace(&there)?;
+            self.index.remove_endpoint(&there);
+            self.forget_stopped(&there)?;
+            if self.index.add_endpoint(seat.clone()).is_some() {
+                return Err(exists(&there.name));
+            }
+        }
+        if let Err(error) = self.join(&seat, &mut seated, &order.tickets) {
+            self.index.remove_endpoint(&seat);
+            return Err(error);
+        }
+        drop(seated);
+        Ok(seat)
+    }
+
+    /// The name of a stopped endpoint may be taken up again; with it come its fixed addresses.
+    fn may_replace(&self, there: &Seat) -> Result<()> {
+        match there.lock().life {
+            Life::Stopped => Ok(()),
+            Life::Live | Life::Removed => Err(exists(&there.name)),
+        }
+    }
+
+    fn forget_stopped(&self, there: &Seat) -> Result<()> {
+        let mut seated = there.lock();
+        seated.life = Life::Removed;
+        let record = if seated.leaving.is_empty() { None } else { Some(seated.record(&[])) };
+        self.store.put_endpoints(&[(there.id, record)])
+    }
+
+    fn fresh_seat(&self, wish: &v1::CreateEndpoint, order: &Order, place: Place) -> Seated {
+        let endpoint =
+            Endpoint { id: self.fresh_id(), name: order.name.clone(), place, interfaces: Vec::new() };
+        Seated {
+            endpoint,
+            hostname: order.hostname.clone(),
+            labels: wish.labels.clone(),
+            path: order.path.clone(),
+            created_unix_ms: now_unix_ms(),
+            life: Life::Live,
+            more: Default::default(),
+            leaving: Vec::new(),
+            answered: false,
+        }
+    }
+
+    fn open_again(&self, door: &Door, seated: &Seated) -> Result<Place> {
+        let place = self.kernel.open(door)?;
+        if place == seated.endpoint.place {
+            return Ok(place);
+        }
+        self.kernel.close(place);
+        Err(Error::new(Code::NetnsGone, format!("the namespace of {} is gone", seated.endpoint.name))
+            .because(format!("{door} leads to another one now"))
+            .fix(format!("bowline endpoint rm {}", seated.endpoint.name)))
+    }
+
+    /// Runs an operation again, once, if it met something that was leaving and has left since.
+    fn unless_on_its_way<T>(&self, act: impl Fn() -> Result<T>) -> Result<T> {
+        match act() {
+            Err(error)
+                if matches!(
+                    error.code,
+                    Code::InterfaceTaken | Code::AddressTaken | Code::SubnetFull | Code::BridgeFull
+                ) =>
+            {
+                if self.reaper.wait_until_idle() {
+                    act()
+                } else {
+                    Err(error)
+                }
+            }
+            done => done,
+        }
+    }
+
+    /// None once it was removed.
+    pub(super) fn view_endpoint(&self, seat: &Seat) -> Option<v1::Endpoint> {
+        let seated = seat.lock();
+        if seated.life == Life::Removed {
+            return None;
+        }
+        let keepers = self.keepers_of(&seated.endpoint);
+        let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+        Some(seated.view(|id| kept.iter().map(|k| &k.network).find(|n| n.id == id)))
+    }
+}
+
+/// The caller's open file, or failing that a path.
+fn door(netns: &v1::Netns, caller: Caller) -> Result<Door> {
+    match (netns.fd, caller.pid, &netns.path) {
+        (Some(fd), Some(pid), _) => Ok(Door::Fd { pid, fd }),
+        (None, _, Some(path)) => Ok(Door::Path(path.clone())),
+        (Some(_), None, _) => Err(Error::new(Code::InvalidNetns, "open the caller's namespace")
+            .because("the socket does not say which process calls")
+            .fix("name the namespace by its path")),
+        (None, _, None) => Err(Error::new(Code::InvalidNetns, "no namespace was given")
+            .fix("give netns.fd, an open file of the caller's, or netns.path, such as /run/netns/web")),
+    }
+}
+
+fn loopback() -> LinkName {
+    "lo".parse().expect("lo is a link name")
+}
+
+fn live(seat: &Seat, seated: &Seated) -> Result<()> {
+    match seated.life {
+        Life::Live => Ok(()),
+        Life::Stopped => Err(Error::new(Code::NetnsGone, format!("endpoint {} is stopped", seat.name))
+            .because("its namespace is gone")
+            .fix(format!("bowline endpoint rm {}", seat.name))),
+        Life::Removed => Err(just_removed(seat)),
+    }
+}
+
+fn exists(name: &Name) -> Error {
+    Error::new(Code::EndpointExists, format!("endpoint {name} exists already"))
+        .fix(format!("choose another name, or remove it first: bowline rm {name}"))
+}
+
+fn just_removed(seat: &Seat) -> Error {
+    Error::new(Code::EndpointNotFound, format!("endpoint {} was just removed", seat.name))
+}
+
+fn no_way_in(seat: &Seat) -> Error {
+    Error::new(Code::InvalidNetns, format!("no way into the namespace of {}", seat.name))
+        .because("it was handed over without a path")
+        .fix("hand it over again: give netns.fd or netns.path with the call")
+}

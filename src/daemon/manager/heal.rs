@@ -1,0 +1,144 @@
+//! Somebody else changed what is ours: notices from the kernel, and once in a while a look at everything.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use bowline_api::v1::{self, EventKind};
+use bowline_core::kernel::{LinkNow, Moved, Scope};
+use bowline_core::name::LinkName;
+use bowline_core::plan::{Change, diff};
+use bowline_core::state::State;
+use bowline_core::{Result, driver};
+
+use super::index::Owner;
+use super::keeper::Keeper;
+use super::{Manager, held};
+
+/// A notice may be lost in ways that nobody is told of.
+const AUDIT: Duration = Duration::from_secs(600);
+
+/// One hand's changes come in bursts; they are looked at together.
+const BURST: Duration = Duration::from_millis(5);
+
+impl Manager {
+    /// Asks the kernel for notices. They are handled by [`Manager::heal`].
+    pub fn watch(&self) -> Result<Receiver<Moved>> {
+        let (told, notices) = std::sync::mpsc::channel();
+        // A notice without a reader is the last one: the daemon ends.
+        self.kernel.watch(self.host, Box::new(move |moved| drop(told.send(moved))))?;
+        Ok(notices)
+    }
+
+    /// Runs on a thread of its own until the kernel's watch ends.
+    pub fn heal(&self, notices: &Receiver<Moved>) {
+        loop {
+            let mut bridges: BTreeSet<LinkName> = BTreeSet::new();
+            let mut everything = false;
+            match notices.recv_timeout(AUDIT) {
+                Ok(first) => {
+                    let mut next = Some(first);
+                    while let Some(moved) = next {
+                        everything |= self.notice(&moved, &mut bridges);
+                        next = notices.recv_timeout(BURST).ok();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => everything = true,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if everything || bridges.iter().any(|bridge| self.differs(bridge)) {
+                self.heal_everything();
+            }
+        }
+    }
+
+    /// True where only a look at everything will do.
+    fn notice(&self, moved: &Moved, bridges: &mut BTreeSet<LinkName>) -> bool {
+        let (name, gone) = match moved {
+            Moved::Overrun { .. } => return true,
+            Moved::Address { name, .. } => (name, false),
+            Moved::Link { now: LinkNow::Up, .. } => return false,
+            Moved::Link { name, now: LinkNow::Down, .. } => (name, false),
+            Moved::Link { name, now: LinkNow::Gone, .. } => (name, true),
+        };
+        match self.index.owner(name) {
+            None => false,
+            Some(Owner::Bridge(_)) => {
+                bridges.insert(name.clone());
+                false
+            }
+            Some(Owner::Port(seat)) => {
+                let interface = seat.lock().endpoint.interfaces.iter().find(|i| i.port == *name).cloned();
+                match interface {
+                    Some(interface) if gone => self.heal_port(&seat, &interface),
+                    Some(_) => return true,
+                    None => (),
+                }
+                false
+            }
+        }
+    }
+
+    /// Whether a network's own fragment is not as wanted. Our own changes come back as notices too, and are as wanted.
+    fn differs(&self, bridge: &LinkName) -> bool {
+        let Some(Owner::Bridge(keeper)) = self.index.owner(bridge) else { return false };
+        match self.drift_of(&keeper) {
+            Ok(steps) => !steps.is_empty(),
+            Err(error) => {
+                tracing::warn!(network = %keeper.name, code = %error.code, "look at the kernel: {error}");
+                false
+            }
+        }
+    }
+
+    fn drift_of(&self, keeper: &Keeper) -> Result<Vec<Change>> {
+        let _still = held(&self.networks_change);
+        let kept = keeper.lock();
+        if kept.removed {
+            return Ok(Vec::new());
+        }
+        let want = driver::bridge::network(&kept.network);
+        let mut seen = self.kernel.observe(&Scope::Host(self.host))?;
+        seen.links.retain(|key, _| want.links.contains_key(key));
+        seen.addrs.retain(|addr| want.links.contains_key(&addr.link));
+        seen.elements.retain(|element| want.elements.contains(element));
+        seen.routes.clear();
+        seen.frames.clear();
+        Ok(diff(&seen, &want))
+    }
+
+    fn heal_everything(&self) {
+        match self.repair() {
+            Ok(drift) if drift.steps.is_empty() => (),
+            Ok(drift) => self.tell(EventKind::Healed, None, None, Some(drift.steps.join("; "))),
+            Err(error) => tracing::error!(code = %error.code, "heal: {error}"),
+        }
+    }
+
+    /// Puts the kernel right, and says what was done.
+    pub fn repair(&self) -> Result<v1::Drift> {
+        let put = self.put_right(false)?;
+        let mut steps: Vec<String> = put.steps.iter().map(Change::to_string).collect();
+        for (seat, interface) in put.missing {
+            steps.push(format!("+ {} for {}", interface.port, seat.name));
+            self.heal_port(&seat, &interface);
+        }
+        Ok(v1::Drift { steps })
+    }
+
+    /// Where the kernel differs from what is wanted.
+    pub fn drift(&self) -> Result<v1::Drift> {
+        let seen = self.kernel.observe(&Scope::Host(self.host))?;
+        let leaving: BTreeSet<LinkName> = self
+            .index
+            .endpoints()
+            .iter()
+            .flat_map(|seat| seat.lock().leaving.iter().map(|i| i.port.clone()).collect::<Vec<_>>())
+            .collect();
+        let mut want = self.wanted_of_host();
+        want.links.retain(|key, _| key.place == self.host);
+        let mut seen: State = seen;
+        seen.links.retain(|key, _| !leaving.contains(&key.name));
+        Ok(v1::Drift { steps: diff(&seen, &want).iter().map(Change::to_string).collect() })
+    }
+}

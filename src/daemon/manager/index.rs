@@ -1,0 +1,128 @@
+//! Who is who: networks and endpoints by name, by id, and by the name of their link. Never locked for long.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bowline_core::name::{Id, LinkName, Name};
+use bowline_core::{Code, Error, Result};
+
+use super::keeper::Keeper;
+use super::seat::Seat;
+
+#[derive(Debug, Default)]
+pub(super) struct Index(RwLock<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    networks: BTreeMap<Name, Arc<Keeper>>,
+    endpoints: BTreeMap<Name, Arc<Seat>>,
+    links: HashMap<LinkName, Owner>,
+}
+
+/// Whose a link is.
+#[derive(Debug, Clone)]
+pub(super) enum Owner {
+    Bridge(Arc<Keeper>),
+    Port(Arc<Seat>),
+}
+
+impl Index {
+    pub(super) fn networks(&self) -> Vec<Arc<Keeper>> {
+        self.read(|t| t.networks.values().cloned().collect())
+    }
+
+    pub(super) fn endpoints(&self) -> Vec<Arc<Seat>> {
+        self.read(|t| t.endpoints.values().cloned().collect())
+    }
+
+    /// By name, by id, or by at least six first characters of one id only.
+    pub(super) fn network(&self, text: &str) -> Result<Arc<Keeper>> {
+        let found = self.read(|t| find(&t.networks, text, |keeper| keeper.id));
+        found.ok_or_else(|| {
+            Error::new(Code::NetworkNotFound, format!("there is no network {text:?}"))
+                .fix("see what there is: bowline network ls")
+        })
+    }
+
+    pub(super) fn network_by_id(&self, id: Id) -> Option<Arc<Keeper>> {
+        self.read(|t| t.networks.values().find(|keeper| keeper.id == id).cloned())
+    }
+
+    pub(super) fn endpoint(&self, text: &str) -> Result<Arc<Seat>> {
+        let found = self.read(|t| find(&t.endpoints, text, |seat| seat.id));
+        found.ok_or_else(|| {
+            Error::new(Code::EndpointNotFound, format!("there is no endpoint {text:?}"))
+                .fix("see what there is: bowline endpoint ls")
+        })
+    }
+
+    pub(super) fn endpoint_named(&self, name: &Name) -> Option<Arc<Seat>> {
+        self.read(|t| t.endpoints.get(name).cloned())
+    }
+
+    pub(super) fn owner(&self, link: &LinkName) -> Option<Owner> {
+        self.read(|t| t.links.get(link).cloned())
+    }
+
+    pub(super) fn add_network(&self, keeper: Arc<Keeper>, bridge: LinkName) {
+        self.write(|t| {
+            t.links.insert(bridge, Owner::Bridge(keeper.clone()));
+            t.networks.insert(keeper.name.clone(), keeper);
+        });
+    }
+
+    pub(super) fn remove_network(&self, keeper: &Keeper, bridge: &LinkName) {
+        self.write(|t| {
+            t.links.remove(bridge);
+            t.networks.remove(&keeper.name);
+        });
+    }
+
+    /// Takes the name, unless another has it: then that one is returned.
+    pub(super) fn add_endpoint(&self, seat: Arc<Seat>) -> Option<Arc<Seat>> {
+        self.write(|t| match t.endpoints.get(&seat.name) {
+            Some(there) => Some(there.clone()),
+            None => {
+                t.endpoints.insert(seat.name.clone(), seat);
+                None
+            }
+        })
+    }
+
+    /// Gives up the name, if it is still this one's.
+    pub(super) fn remove_endpoint(&self, seat: &Seat) {
+        self.write(|t| {
+            if t.endpoints.get(&seat.name).is_some_and(|there| there.id == seat.id) {
+                t.endpoints.remove(&seat.name);
+            }
+        });
+    }
+
+    pub(super) fn add_port(&self, port: LinkName, seat: Arc<Seat>) {
+        self.write(|t| t.links.insert(port, Owner::Port(seat)));
+    }
+
+    pub(super) fn remove_port(&self, port: &LinkName) {
+        self.write(|t| t.links.remove(port));
+    }
+
+    fn read<T>(&self, act: impl FnOnce(&Tables) -> T) -> T {
+        act(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, act: impl FnOnce(&mut Tables) -> T) -> T {
+        act(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn find<T>(table: &BTreeMap<Name, Arc<T>>, text: &str, id: impl Fn(&T) -> Id) -> Option<Arc<T>> {
+    if let Some(found) = text.parse::<Name>().ok().and_then(|name| table.get(&name)) {
+        return Some(found.clone());
+    }
+    if text.len() < 6 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut matching = table.values().filter(|item| id(item).to_string().starts_with(text));
+    let first = matching.next()?;
+    matching.next().is_none().then(|| first.clone())
+}

@@ -1,0 +1,337 @@
+//! A keeper holds the truth about one network: what it is, who has which of its addresses, who is on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard};
+
+use bowline_api::v1;
+use bowline_core::endpoint::Interface;
+use bowline_core::ipam::{Holder, Pool};
+use bowline_core::name::{Id, Name};
+use bowline_core::network::{Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix};
+use bowline_core::place::Place;
+use bowline_core::{Code, Error, Result};
+use ipnetwork::IpNetwork;
+
+use super::held;
+use crate::store::NetworkRecord;
+
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) id: Id,
+    pub(super) name: Name,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) network: Network,
+    pub(super) gso: v1::Gso,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) created_unix_ms: u64,
+    /// In the order of the network's subnets.
+    pools: Vec<Pool>,
+    pub(super) members: BTreeMap<Id, (Name, Interface)>,
+    /// Addresses kept for stopped endpoints, by name.
+    fixed: BTreeMap<Name, Vec<IpAddr>>,
+    /// Set when the network is gone, for those who found it just before.
+    pub(super) removed: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(kept: Kept) -> Keeper {
+        Keeper { id: kept.network.id, name: kept.network.name.clone(), kept: Mutex::new(kept) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Kept> {
+        held(&self.kept)
+    }
+}
+
+impl Kept {
+    pub(super) fn new(
+        network: Network,
+        gso: v1::Gso,
+        labels: BTreeMap<String, String>,
+        created_unix_ms: u64,
+    ) -> Kept {
+        let pools = network.subnets.iter().map(Pool::new).collect();
+        let (members, fixed) = (BTreeMap::new(), BTreeMap::new());
+        Kept { network, gso, labels, created_unix_ms, pools, members, fixed, removed: false }
+    }
+
+    pub(super) fn still_there(&self) -> Result<()> {
+        if self.removed {
+            return Err(Error::new(
+                Code::NetworkNotFound,
+                format!("network {} was just removed", self.network.name),
+            ));
+        }
+        Ok(())
+    }
+
+    /// One address of each family that the network has: the one asked for, the one kept for the name, or the next.
+    pub(super) fn allocate(&mut self, id: Id, name: &Name, asked: &[IpAddr]) -> Result<Vec<IpNetwork>> {
+        let families: BTreeSet<bool> = self.network.subnets.iter().map(|s| s.net().is_ipv6()).collect();
+        if let Some(stray) = asked.iter().find(|ip| !families.contains(&ip.is_ipv6())) {
+            let family = if stray.is_ipv6() { "IPv6" } else { "IPv4" };
+            return Err(Error::new(
+                Code::InvalidAddress,
+                format!("address {stray} does not fit network {}", self.network.name),
+            )
+            .because(format!("the network has no {family} subnet"))
+            .fix("leave it out, or make the network with a subnet of that family"));
+        }
+        let mut taken = Vec::new();
+        for ipv6 in families {
+            let kept = self.fixed.get(name).into_iter().flatten().copied().find(|ip| ip.is_ipv6() == ipv6);
+            let wished = asked.iter().copied().find(|ip| ip.is_ipv6() == ipv6).or(kept);
+            let address = match wished {
+                Some(address) => self.take_this(address, Holder::endpoint(id, name)),
+                None => self.take_next(ipv6, &Holder::endpoint(id, name)),
+            };
+            match address {
+                Ok(address) => taken.push(address),
+                Err(error) => {
+                    self.release(name, &taken);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Takes what an interface already has: at the start, from the journal.
+    pub(super) fn retake(&mut self, id: Id, name: &Name, addresses: &[IpNetwork]) -> Result<()> {
+        addresses.iter().try_for_each(|a| self.take_this(a.ip(), Holder::endpoint(id, name)).map(drop))
+    }
+
+    /// Gives addresses back: to the pool, or to what is kept for the name.
+    pub(super) fn release(&mut self, name: &Name, addresses: &[IpNetwork]) {
+        for address in addresses {
+            let kept = self.fixed.get(name).is_some_and(|kept| kept.contains(&address.ip()));
+            let Some(pool) = self.pool_of(address.ip()) else { continue };
+            if kept && pool.take_this(address.ip(), Holder::Fixed(name.clone())).is_ok() {
+                continue;
+            }
+            pool.free(address.ip());
+        }
+    }
+
+    /// Keeps addresses for a name from now on; those that nobody holds are held for it at once.
+    pub(super) fn keep_fixed(&mut self, name: &Name, addresses: &[IpAddr]) {
+        self.fixed.insert(name.clone(), addresses.to_vec());
+        for &address in addresses {
+            let Some(pool) = self.pool_of(address) else { continue };
+            if pool.holder(address).is_none() {
+                let kept = pool.take_this(address, Holder::Fixed(name.clone()));
+                kept.unwrap_or_else(
+                    |e| tracing::warn!(%address, endpoint = %name, "an address could not be kept: {e}"),
+                );
+            }
+        }
+    }
+
+    pub(super) fn give_up_fixed(&mut self, name: &Name) {
+        for address in self.fixed.remove(name).unwrap_or_default() {
+            let Some(pool) = self.pool_of(address) else { continue };
+            if matches!(pool.holder(address), Some(Holder::Fixed(_))) {
+                pool.free(address);
+            }
+        }
+    }
+
+    pub(super) fn fixed_for(&self, name: &Name) -> Option<&[IpAddr]> {
+        self.fixed.get(name).map(Vec::as_slice)
+    }
+
+    pub(super) fn fixed_names(&self) -> impl Iterator<Item = &Name> {
+        self.fixed.keys()
+    }
+
+    pub(super) fn addresses_used(&self) -> u128 {
+        self.pools.iter().map(Pool::used).sum()
+    }
+
+    fn take_this(&mut self, address: IpAddr, holder: Holder) -> Result<IpNetwork> {
+        let found = self.network.subnets.iter().zip(&mut self.pools).find(|(s, _)| s.net().contains(address));
+        let Some((subnet, pool)) = found else {
+            let all: Vec<String> = self.network.subnets.iter().map(|s| s.net().to_string()).collect();
+            return Err(Error::new(
+                Code::InvalidAddress,
+                format!("address {address} does not fit network {}", self.network.name),
+            )
+            .because(format!("it is in none of its subnets: {}", all.join(", ")))
+            .fix("choose an address inside, or leave it out"));
+        };
+        pool.take_this(address, holder)?;
+        Ok(with_prefix(address, subnet))
+    }
+
+    fn take_next(&mut self, ipv6: bool, holder: &Holder) -> Result<IpNetwork> {
+        let mut full = None;
+        for (subnet, pool) in self.network.subnets.iter().zip(&mut self.pools) {
+            if subnet.net().is_ipv6() != ipv6 {
+                continue;
+            }
+            match pool.take(holder.clone()) {
+                Ok(address) => return Ok(with_prefix(address, subnet)),
+                Err(error) => full = full.or(Some(error)),
+            }
+        }
+        Err(full.expect("only families that the network has are asked for"))
+    }
+
+    fn pool_of(&mut self, address: IpAddr) -> Option<&mut Pool> {
+        let at = self.network.subnets.iter().position(|s| s.net().contains(address))?;
+        self.pools.get_mut(at)
+    }
+
+    pub(super) fn view(&self) -> v1::Network {
+        let network = &self.network;
+        let subnets = network.subnets.iter().zip(&self.pools).map(|(subnet, pool)| v1::SubnetStatus {
+            cidr: subnet.net().to_string(),
+            gateway: subnet.gateway(),
+            ip_range: subnet.range().map(|r| r.to_string()),
+            aux_addresses: subnet.aux().clone(),
+            used: exact(pool.used()),
+            size: exact(pool.size()),
+        });
+        let members = self.members.iter().map(|(id, (name, interface))| v1::Member {
+            id: id.to_string(),
+            name: name.to_string(),
+            interface: interface.card.to_string(),
+            addresses: interface.addresses.iter().map(ToString::to_string).collect(),
+            mac: interface.mac.to_string(),
+        });
+        let mut endpoints: Vec<_> = members.collect();
+        endpoints.sort_by(|a, b| a.name.cmp(&b.name));
+        v1::Network {
+            id: network.id.to_string(),
+            name: network.name.to_string(),
+            driver: v1::Driver::Bridge,
+            subnets: subnets.collect(),
+            routes: routes_view(&network.routes),
+            mtu_bytes: network.mtu.bytes(),
+            internal: network.internal,
+            isolation: isolation_view(network.isolation),
+            icc: network.neighbours == Neighbours::Open,
+            masquerade: network.masquerade,
+            gso: self.gso,
+            gso_max_bytes: network.gso,
+            bridge: Some(network.bridge.to_string()),
+            labels: self.labels.clone(),
+            created_unix_ms: self.created_unix_ms,
+            endpoints,
+        }
+    }
+
+    pub(super) fn record(&self) -> NetworkRecord {
+        let network = &self.network;
+        let spec = |s: &Subnet| v1::SubnetSpec {
+            cidr: s.net().to_string(),
+            gateway: Some(s.gateway()),
+            ip_range: s.range().map(|r| r.to_string()),
+            aux_addresses: s.aux().clone(),
+        };
+        NetworkRecord {
+            id: network.id.to_string(),
+            name: network.name.to_string(),
+            subnets: network.subnets.iter().map(spec).collect(),
+            routes: routes_view(&network.routes),
+            mtu_bytes: network.mtu.bytes(),
+            gso: self.gso,
+            gso_max_bytes: network.gso,
+            internal: network.internal,
+            isolation: isolation_view(network.isolation),
+            icc: network.neighbours == Neighbours::Open,
+            masquerade: network.masquerade,
+            bridge: network.bridge.to_string(),
+            labels: self.labels.clone(),
+            created_unix_ms: self.created_unix_ms,
+        }
+    }
+
+    pub(super) fn from_record(record: NetworkRecord, host: Place) -> Result<Kept> {
+        let subnets: Vec<Subnet> = record.subnets.iter().map(subnet).collect::<Result<_>>()?;
+        let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
+        let network = Network {
+            id: record.id.parse()?,
+            name: record.name.parse()?,
+            host,
+            bridge: record.bridge.parse()?,
+            routes: static_routes(&record.routes, &subnets)?,
+            subnets,
+            mtu: Mtu::new(record.mtu_bytes, ipv6)?,
+            gso: record.gso_max_bytes,
+            internal: record.internal,
+            isolation: isolation(record.isolation),
+            neighbours: neighbours(record.icc),
+            masquerade: record.masquerade,
+        };
+        Ok(Kept::new(network, record.gso, record.labels, record.created_unix_ms))
+    }
+}
+
+/// A subnet as it is asked for on the wire.
+pub(super) fn subnet(spec: &v1::SubnetSpec) -> Result<Subnet> {
+    let range = spec.ip_range.as_deref().map(prefix).transpose();
+    let range = range.map_err(|e| Error { code: Code::InvalidRange, ..e })?;
+    Subnet::new(prefix(&spec.cidr)?, spec.gateway, range, spec.aux_addresses.clone())
+}
+
+pub(super) fn static_routes(wishes: &[v1::StaticRoute], subnets: &[Subnet]) -> Result<Vec<StaticRoute>> {
+    let check = |wish: &v1::StaticRoute| {
+        let to = prefix(&wish.to)?;
+        let bad = |why: String| {
+            Error::new(Code::InvalidOption, format!("route {to} via {} is not usable", wish.via))
+                .because(why)
+                .fix("name a destination and a router on the network: --route 192.0.2.0/24,10.9.0.254")
+        };
+        if to.ip() != to.network() || to.prefix() == 0 {
+            return Err(bad("its destination has host bits set, or is everything".into()));
+        }
+        if to.is_ipv4() != wish.via.is_ipv4() {
+            return Err(bad("its destination and its router are of different families".into()));
+        }
+        if !subnets.iter().any(|s| s.holds(wish.via)) {
+            return Err(bad("the router is in none of the network's subnets".into()));
+        }
+        Ok(StaticRoute { to, via: wish.via })
+    };
+    wishes.iter().map(check).collect()
+}
+
+pub(super) fn isolation(wire: v1::Isolation) -> Isolation {
+    match wire {
+        v1::Isolation::Open => Isolation::Open,
+        v1::Isolation::Published => Isolation::Published,
+        v1::Isolation::Strict => Isolation::Strict,
+    }
+}
+
+fn isolation_view(isolation: Isolation) -> v1::Isolation {
+    match isolation {
+        Isolation::Open => v1::Isolation::Open,
+        Isolation::Published => v1::Isolation::Published,
+        Isolation::Strict => v1::Isolation::Strict,
+    }
+}
+
+pub(super) fn neighbours(icc: bool) -> Neighbours {
+    if icc { Neighbours::Open } else { Neighbours::Isolated }
+}
+
+fn routes_view(routes: &[StaticRoute]) -> Vec<v1::StaticRoute> {
+    routes.iter().map(|r| v1::StaticRoute { to: r.to.to_string(), via: r.via }).collect()
+}
+
+fn with_prefix(address: IpAddr, subnet: &Subnet) -> IpNetwork {
+    IpNetwork::new(address, subnet.net().prefix()).expect("the prefix length of a subnet")
+}
+
+/// JSON readers carry whole numbers up to 2^53 exactly (RFC 8259 section 6).
+fn exact(count: u128) -> u64 {
+    const MOST: u64 = (1 << 53) - 1;
+    u64::try_from(count).unwrap_or(MOST).min(MOST)
+}

@@ -1,0 +1,345 @@
+//! The verbs of networks.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, MutexGuard};
+
+use bowline_api::v1::{self, EventKind};
+use bowline_core::kernel::Facts;
+use bowline_core::name::{Id, Name};
+use bowline_core::network::{Mtu, Network};
+use bowline_core::place::Place;
+use bowline_core::plan::{Change, diff};
+use bowline_core::state::State;
+use bowline_core::{Code, Context, Error, Result, driver};
+
+use super::attach::among;
+use super::keeper::{Keeper, Kept, isolation, neighbours, static_routes};
+use super::seat::{Seat, Seated, wanted};
+use super::{HostSide, Manager, held, now_unix_ms};
+use crate::store::Life;
+
+/// BIG TCP, on both ends of every veth pair and on the bridge.
+const BIG: u32 = 196_608;
+
+/// An Ethernet's, for a host without an uplink.
+const USUAL_MTU: u32 = 1500;
+
+impl Manager {
+    pub fn networks(&self) -> Vec<v1::Network> {
+        let own = self.index.networks();
+        let mut all: Vec<_> = own.iter().map(|keeper| keeper.lock().view()).collect();
+        all.extend(["host", "none"].map(builtin));
+        all
+    }
+
+    pub fn network(&self, name: &str) -> Result<v1::Network> {
+        match name {
+            "host" | "none" => Ok(builtin(name)),
+            _ => Ok(self.index.network(name)?.lock().view()),
+        }
+    }
+
+    pub fn create_network(&self, wish: &v1::CreateNetwork) -> Result<v1::Network> {
+        let mut host = held(&self.networks_change);
+        let kept = self.check_network(wish)?;
+        let (id, name, bridge) = (kept.network.id, kept.network.name.clone(), kept.network.bridge.clone());
+        let (seen, wanted) = (self.host_side(&host, false), self.host_and(&host, &kept.network));
+        self.store.put_network(id, &kept.record())?;
+        if let Err(error) = self.kernel.apply(&diff(&seen, &wanted)) {
+            self.take_back_network(&kept.network);
+            return Err(error.context(format!("create network {name}")));
+        }
+        host.framed = true;
+        host.ipv6 |= kept.network.has_ipv6();
+        let view = kept.view();
+        self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
+        tracing::info!(network = %name, "created");
+        self.tell(EventKind::NetworkCreated, Some(name.as_str()), None, None);
+        Ok(view)
+    }
+
+    pub fn plan_network(&self, wish: &v1::CreateNetwork) -> Result<v1::Plan> {
+        let host = held(&self.networks_change);
+        let kept = self.check_network(wish)?;
+        let steps = diff(&self.host_side(&host, false), &self.host_and(&host, &kept.network));
+        Ok(v1::Plan { steps: steps.iter().map(Change::to_string).collect() })
+    }
+
+    pub fn remove_network(&self, name: &str) -> Result<()> {
+        if matches!(name, "host" | "none") {
+            return Err(
+                Error::new(Code::ReservedName, format!("network {name} is always there")).fix("leave it")
+            );
+        }
+        let keeper = self.index.network(name)?;
+        // Interfaces on their way out hold ports of the bridge; they are gone in a moment.
+        self.reaper.wait_until_idle();
+        self.remove_empty(&keeper)
+    }
+
+    /// Networks without endpoints.
+    pub fn prune_networks(&self) -> Result<v1::Pruned> {
+        self.reaper.wait_until_idle();
+        let mut pruned = v1::Pruned::default();
+        for keeper in self.index.networks() {
+            match self.remove_empty(&keeper) {
+                Ok(()) => pruned.removed.push(keeper.name.to_string()),
+                Err(error) if matches!(error.code, Code::NetworkInUse | Code::NetworkNotFound) => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(pruned)
+    }
+
+    pub fn update_network(&self, name: &str, wish: &v1::UpdateNetwork) -> Result<v1::Network> {
+        let keeper = self.index.network(name)?;
+        if let Some(labels) = &wish.labels {
+            crate::labels::check(labels)?;
+        }
+        let view = loop {
+            // Seats come before keepers, so the members are looked up first, and once more when all is locked.
+            let members: BTreeSet<Id> = keeper.lock().members.keys().copied().collect();
+            let seats: Vec<Arc<Seat>> =
+                self.index.endpoints().into_iter().filter(|seat| members.contains(&seat.id)).collect();
+            let mut seats: Vec<_> = seats.iter().map(|seat| (seat.id, seat)).collect();
+            seats.sort_by_key(|(id, _)| *id);
+            let seated: Vec<_> = seats.iter().map(|(_, seat)| seat.lock()).collect();
+            let networks: BTreeSet<Id> = seated
+                .iter()
+                .flat_map(|s| s.endpoint.interfaces.iter().map(|i| i.network))
+                .chain([keeper.id])
+                .collect();
+            let keepers: Vec<_> =
+                networks.into_iter().filter_map(|id| self.index.network_by_id(id)).collect();
+            let mut kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+            let Some(at) = kept.iter().position(|k| k.network.id == keeper.id) else {
+                return Err(Error::new(Code::NetworkNotFound, format!("network {name} was just removed")));
+            };
+            if kept[at].members.keys().all(|id| seated.iter().any(|s| s.endpoint.id == *id)) {
+                break self.update_locked(&mut kept, at, &seated, wish)?;
+            }
+        };
+        tracing::info!(network = %view.name, "updated");
+        self.tell(EventKind::NetworkUpdated, Some(&view.name), None, None);
+        Ok(view)
+    }
+
+    fn update_locked(
+        &self,
+        kept: &mut [MutexGuard<'_, Kept>],
+        at: usize,
+        seated: &[MutexGuard<'_, Seated>],
+        wish: &v1::UpdateNetwork,
+    ) -> Result<v1::Network> {
+        kept[at].still_there()?;
+        let old = kept[at].network.clone();
+        let new = updated(&old, wish)?;
+        let whole = |kept: &[MutexGuard<'_, Kept>], network: &Network| -> State {
+            let find = |id: Id| if id == network.id { Some(network) } else { among(kept)(id) };
+            let members = seated.iter().filter(|s| s.life == Life::Live).map(|s| wanted(&s.endpoint, find));
+            members.chain([driver::bridge::network(network)]).collect()
+        };
+        let (before, after) = (whole(kept, &old), whole(kept, &new));
+        let old_labels = kept[at].labels.clone();
+        kept[at].network = new.clone();
+        if let Some(labels) = &wish.labels {
+            kept[at].labels = labels.clone();
+        }
+        let done = self
+            .store
+            .put_network(new.id, &kept[at].record())
+            .and_then(|()| self.apply_everywhere(&diff(&before, &after), seated));
+        if let Err(error) = done {
+            kept[at].network = old;
+            kept[at].labels = old_labels;
+            let undone = self
+                .store
+                .put_network(new.id, &kept[at].record())
+                .and_then(|()| self.apply_everywhere(&diff(&after, &before), seated));
+            undone.unwrap_or_else(
+                |e| tracing::warn!(network = %new.name, code = %e.code, "undo an update: {e}"),
+            );
+            return Err(error.context(format!("update network {}", new.name)));
+        }
+        Ok(kept[at].view())
+    }
+
+    /// Steps of the host's and of many containers', each container entered for its own.
+    fn apply_everywhere(&self, steps: &[Change], seated: &[MutexGuard<'_, Seated>]) -> Result<()> {
+        let (here, inside): (Vec<_>, Vec<_>) = steps.iter().cloned().partition(|c| c.place() == self.host);
+        self.kernel.apply(&here)?;
+        let places: BTreeSet<Place> = inside.iter().map(Change::place).collect();
+        for place in places {
+            let steps: Vec<Change> = inside.iter().filter(|c| c.place() == place).cloned().collect();
+            let owner = seated.iter().find(|s| s.endpoint.place == place);
+            let Some(door) = owner.and_then(|s| s.door()) else {
+                tracing::warn!(%place, "a container cannot be entered and keeps what it has");
+                continue;
+            };
+            let opened = match self.kernel.open(&door) {
+                Ok(opened) => opened,
+                // It is gone, or going: there is nothing left to change.
+                Err(error) if matches!(error.code, Code::NetnsGone | Code::InvalidNetns) => continue,
+                Err(error) => return Err(error),
+            };
+            let applied = if opened == place { self.kernel.apply(&steps) } else { Ok(()) };
+            self.kernel.close(opened);
+            applied?;
+        }
+        Ok(())
+    }
+
+    /// Everything about the wish that can be wrong, before anything is done.
+    fn check_network(&self, wish: &v1::CreateNetwork) -> Result<Kept> {
+        let name = Name::for_new(&wish.name)?;
+        match wish.driver {
+            v1::Driver::Bridge => (),
+            v1::Driver::None | v1::Driver::Host => {
+                return Err(Error::new(Code::InvalidOption, format!("create network {name}"))
+                    .because("the networks none and host are always there, and there is one of each")
+                    .fix("use them by name: bowline run --network none"));
+            }
+        }
+        if let Ok(there) = self.index.network(name.as_str()) {
+            return Err(Error::new(Code::NetworkExists, format!("network {} exists already", there.name))
+                .fix(format!("choose another name, or remove it first: bowline network rm {}", there.name)));
+        }
+        crate::labels::check(&wish.labels)?;
+        let facts =
+            self.kernel.facts(self.host).context(|| "look at the host's addresses and routes".into())?;
+        let subnets = self.choose_subnets(wish, &facts)?;
+        let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
+        let mtu = wish.mtu_bytes.or(self.config.mtu).unwrap_or_else(|| uplink_mtu(&facts));
+        let gso = if wish.gso == v1::Gso::Auto { self.config.gso } else { wish.gso };
+        let id = self.fresh_id();
+        let bridge = Network::bridge_name(&name, id);
+        let taken = facts.links.contains(&bridge) || self.index.owner(&bridge).is_some();
+        let network = Network {
+            id,
+            bridge: if taken { Network::bridge_name_by_id(&name, id) } else { bridge },
+            name,
+            host: self.host,
+            routes: static_routes(&wish.routes, &subnets)?,
+            subnets,
+            mtu: Mtu::new(mtu, ipv6)?,
+            gso: super_packets(gso, wish.internal, &facts).then_some(BIG),
+            internal: wish.internal,
+            isolation: isolation(wish.isolation),
+            neighbours: neighbours(wish.icc),
+            masquerade: wish.masquerade,
+        };
+        Ok(Kept::new(network, wish.gso, wish.labels.clone(), now_unix_ms()))
+    }
+
+    fn remove_empty(&self, keeper: &Keeper) -> Result<()> {
+        let mut host = held(&self.networks_change);
+        let mut kept = keeper.lock();
+        kept.still_there()?;
+        if !kept.members.is_empty() {
+            let names: Vec<&str> = kept.members.values().take(5).map(|(name, _)| name.as_str()).collect();
+            let more = kept.members.len() - names.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            return Err(Error::new(Code::NetworkInUse, format!("network {} has endpoints", keeper.name))
+                .because(format!("{}{more}", names.join(", ")))
+                .fix(format!(
+                    "take them off first: bowline network disconnect {} {}",
+                    keeper.name, names[0]
+                )));
+        }
+        self.store.remove_network(keeper.id)?;
+        kept.removed = true;
+        self.index.remove_network(keeper, &kept.network.bridge);
+        let mut seen = driver::bridge::network(&kept.network);
+        let last = self.index.networks().is_empty();
+        if last && host.framed {
+            seen.frames.insert(self.host);
+            host.framed = false;
+        }
+        let done = self.kernel.apply(&diff(&seen, &State::default()));
+        drop(kept);
+        self.tell(EventKind::NetworkRemoved, Some(keeper.name.as_str()), None, None);
+        tracing::info!(network = %keeper.name, "removed");
+        // It is forgotten; what the kernel kept of it is swept with the next repair.
+        done.context(|| format!("remove network {}", keeper.name))
+    }
+
+    fn take_back_network(&self, network: &Network) {
+        let undo = diff(&driver::bridge::network(network), &State::default());
+        for step in &undo {
+            if let Err(error) = self.kernel.apply(std::slice::from_ref(step)) {
+                tracing::warn!(network = %network.name, code = %error.code, "undo: {step}: {error}");
+            }
+        }
+        if let Err(error) = self.store.remove_network(network.id) {
+            tracing::warn!(network = %network.name, code = %error.code, "journal a failed network: {error}");
+        }
+    }
+
+    /// What was made of the host for its networks.
+    pub(super) fn host_side(&self, side: &HostSide, ipv6: bool) -> State {
+        if side.framed { driver::host(self.host, side.ipv6 || ipv6) } else { State::default() }
+    }
+
+    fn host_and(&self, side: &HostSide, network: &Network) -> State {
+        let mut state = driver::host(self.host, side.ipv6 || network.has_ipv6());
+        state.extend(driver::bridge::network(network));
+        state
+    }
+}
+
+fn updated(old: &Network, wish: &v1::UpdateNetwork) -> Result<Network> {
+    let mut new = old.clone();
+    if let Some(internal) = wish.internal {
+        new.internal = internal;
+    }
+    if let Some(wire) = wish.isolation {
+        new.isolation = isolation(wire);
+    }
+    if let Some(icc) = wish.icc {
+        new.neighbours = neighbours(icc);
+    }
+    if let Some(masquerade) = wish.masquerade {
+        new.masquerade = masquerade;
+    }
+    if let Some(bytes) = wish.mtu_bytes {
+        new.mtu = Mtu::new(bytes, new.has_ipv6())?;
+    }
+    Ok(new)
+}
+
+fn uplink_mtu(facts: &Facts) -> u32 {
+    facts.uplinks.iter().map(|u| u.mtu).min().unwrap_or(USUAL_MTU)
+}
+
+/// A container whose traffic leaves by an uplink that takes 64 KiB at most would pay with segmentation in software.
+fn super_packets(wish: v1::Gso, internal: bool, facts: &Facts) -> bool {
+    match wish {
+        v1::Gso::On => true,
+        v1::Gso::Off => false,
+        v1::Gso::Auto => {
+            internal || (!facts.uplinks.is_empty() && facts.uplinks.iter().all(|u| u.tso_max_size >= BIG))
+        }
+    }
+}
+
+/// The two networks that are always there.
+fn builtin(name: &str) -> v1::Network {
+    v1::Network {
+        id: String::new(),
+        name: name.to_string(),
+        driver: if name == "host" { v1::Driver::Host } else { v1::Driver::None },
+        subnets: Vec::new(),
+        routes: Vec::new(),
+        mtu_bytes: 0,
+        internal: name == "none",
+        isolation: v1::Isolation::Open,
+        icc: false,
+        masquerade: false,
+        gso: v1::Gso::Off,
+        gso_max_bytes: None,
+        bridge: None,
+        labels: Default::default(),
+        created_unix_ms: 0,
+        endpoints: Vec::new(),
+    }
+}

@@ -1,0 +1,225 @@
+//! Starting again: what is remembered is loaded, what the kernel has is looked at, and the difference is made.
+//!
+//! There is no other recovery: what was half done when the daemon ended is either wanted, and completed, or not, and swept.
+
+use std::sync::Arc;
+
+use bowline_core::endpoint::Interface;
+use bowline_core::kernel::Scope;
+use bowline_core::name::{Id, Name};
+use bowline_core::place::Door;
+use bowline_core::plan::{Change, diff};
+use bowline_core::state::State;
+use bowline_core::{Code, Context, Error, Result, driver};
+
+use super::attach::among;
+use super::keeper::{Keeper, Kept};
+use super::reaper::Dead;
+use super::seat::{Seat, Seated, wanted};
+use super::{Manager, held};
+use crate::store::{EndpointRecord, Life};
+use bowline_api::v1::EventKind;
+
+impl Manager {
+    /// From the stores to memory.
+    pub(super) fn load(&self) -> Result<()> {
+        for record in self.store.networks()? {
+            let name = record.name.clone();
+            let kept = Kept::from_record(record, self.host).map_err(|e| damaged("network", &name, &e))?;
+            let bridge = kept.network.bridge.clone();
+            self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
+        }
+        for record in self.store.endpoints()? {
+            self.load_endpoint(&record).map_err(|e| damaged("endpoint", &record.name, &e))?;
+        }
+        for record in self.store.fixed()? {
+            let (network, name): (Id, Name) = (record.network.parse()?, record.endpoint.parse()?);
+            if let Some(keeper) = self.index.network_by_id(network) {
+                keeper.lock().keep_fixed(&name, &record.addresses);
+            }
+        }
+        self.seat_the_stopped();
+        Ok(())
+    }
+
+    fn load_endpoint(&self, record: &EndpointRecord) -> Result<()> {
+        let mut seated = Seated::from_record(record)?;
+        // A network that is not remembered any more takes its interfaces along.
+        let known = |i: &Interface| self.index.network_by_id(i.network).is_some();
+        let (staying, leaving): (Vec<_>, Vec<_>) = seated.endpoint.interfaces.drain(..).partition(known);
+        seated.endpoint.interfaces = staying;
+        seated.leaving.extend(leaving);
+        for interface in seated.endpoint.interfaces.iter().chain(&seated.leaving) {
+            if let Some(keeper) = self.index.network_by_id(interface.network) {
+                keeper.lock().retake(seated.endpoint.id, &seated.endpoint.name, &interface.addresses)?;
+            }
+        }
+        for interface in &seated.endpoint.interfaces {
+            if let Some(keeper) = self.index.network_by_id(interface.network) {
+                let member = (seated.endpoint.name.clone(), interface.clone());
+                keeper.lock().members.insert(seated.endpoint.id, member);
+            }
+        }
+        let seat = Arc::new(Seat::new(seated));
+        let seated = seat.lock();
+        if seated.life != Life::Removed && self.index.add_endpoint(seat.clone()).is_some() {
+            return Err(Error::new(Code::StateCorrupt, format!("two endpoints are called {}", seat.name)));
+        }
+        for interface in &seated.endpoint.interfaces {
+            self.index.add_port(interface.port.clone(), seat.clone());
+        }
+        for interface in &seated.leaving {
+            self.reaper.bury(Dead { seat: seat.clone(), interface: interface.clone() });
+        }
+        if seated.life == Life::Removed && seated.leaving.is_empty() {
+            self.store.put_endpoints(&[(seat.id, None)])?;
+        }
+        Ok(())
+    }
+
+    /// A name that addresses are kept for is a stopped endpoint, also after a reboot.
+    fn seat_the_stopped(&self) {
+        for keeper in self.index.networks() {
+            let names: Vec<Name> = keeper.lock().fixed_names().cloned().collect();
+            for name in names {
+                if self.index.endpoint_named(&name).is_none() {
+                    let seated = Seated::stopped(self.fresh_id(), name);
+                    self.index.add_endpoint(Arc::new(Seat::new(seated)));
+                }
+            }
+        }
+    }
+
+    /// From memory to the kernel. Whatever fails is logged and left to the next repair: a daemon that is there and says
+    /// what is wrong is worth more than one that is not.
+    pub fn recover(&self) -> Result<()> {
+        self.kernel.open(&Door::Own)?;
+        let missing = self.put_right(true).context(|| "put the kernel right".into())?.missing;
+        for (seat, interface) in missing {
+            self.heal_port(&seat, &interface);
+        }
+        Ok(())
+    }
+
+    /// Compares the host with what is wanted, and makes the difference. Ports whose pair is gone are returned, for
+    /// only with their container's namespace can they be made again.
+    pub(super) fn put_right(&self, starting: bool) -> Result<Put> {
+        let mut host = held(&self.networks_change);
+        let mut seats = self.index.endpoints();
+        seats.sort_by_key(|seat| seat.id);
+        let seated: Vec<_> = seats.iter().map(|s| s.lock()).collect();
+        let mut keepers = self.index.networks();
+        keepers.sort_by_key(|keeper| keeper.id);
+        let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+
+        let mut seen = self.kernel.observe(&Scope::Host(self.host))?;
+        let ipv6 = kept.iter().any(|k| k.network.has_ipv6());
+        let mut want = if kept.is_empty() { State::default() } else { driver::host(self.host, ipv6) };
+        want.extend(kept.iter().map(|k| driver::bridge::network(&k.network)).collect());
+        let mut missing = Vec::new();
+        for (seat, seated) in seats.iter().zip(&seated) {
+            let mut ports = wanted(&seated.endpoint, among(&kept)).within(self.host);
+            for interface in &seated.endpoint.interfaces {
+                let there = |key: &bowline_core::state::LinkKey| key.name == interface.port;
+                if !seen.links.keys().any(there) {
+                    ports.links.retain(|key, _| !there(key));
+                    missing.push((seat.clone(), interface.clone()));
+                }
+            }
+            want.extend(ports);
+        }
+        if starting && !kept.is_empty() {
+            // The table may be an older version's, and must be claimed anew: it is put there whole.
+            seen.frames.clear();
+            seen.elements.clear();
+        }
+        let steps = diff(&seen, &want);
+        let mut failed = 0;
+        if self.kernel.apply(&steps).is_err() {
+            for step in &steps {
+                if let Err(error) = self.kernel.apply(std::slice::from_ref(step)) {
+                    tracing::error!(code = %error.code, "put right: {step}: {error}");
+                    failed += 1;
+                }
+            }
+        }
+        host.framed = !kept.is_empty();
+        host.ipv6 = ipv6;
+        if !steps.is_empty() {
+            tracing::info!(changes = steps.len(), failed, "put the host right");
+        }
+        Ok(Put { steps, missing })
+    }
+
+    /// A port is gone. Where its container's namespace is still there, the pair is made again; else the endpoint stops.
+    pub(super) fn heal_port(&self, seat: &Arc<Seat>, interface: &Interface) {
+        let mut seated = seat.lock();
+        if seated.endpoint.on(interface.network).is_none_or(|i| i.port != interface.port) {
+            return;
+        }
+        let inside = seated.endpoint.place;
+        let place = seated.door().and_then(|door| self.kernel.open(&door).ok());
+        match place {
+            Some(place) if place == inside => {
+                let healed = self.make_again(&seated, interface);
+                self.kernel.close(place);
+                match healed {
+                    Ok(()) => {
+                        tracing::info!(endpoint = %seat.name, link = %interface.port, "healed");
+                        let detail = format!("{} was made again", interface.port);
+                        self.tell(EventKind::Healed, None, Some(seat.name.as_str()), Some(detail));
+                    }
+                    Err(error) => tracing::error!(endpoint = %seat.name, code = %error.code, "heal: {error}"),
+                }
+            }
+            other => {
+                if let Some(place) = other {
+                    self.kernel.close(place);
+                }
+                self.vanished(seat, &mut seated);
+            }
+        }
+    }
+
+    fn make_again(&self, seated: &Seated, interface: &Interface) -> Result<()> {
+        let keepers = self.keepers_of(&seated.endpoint);
+        let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+        let find = among(&kept);
+        let Some(network) = find(interface.network) else { return Ok(()) };
+        let mut fragment = driver::bridge::interface(network, &seated.endpoint, interface);
+        fragment.extend(driver::default_routes(&seated.endpoint, find));
+        let others = |name: &bowline_core::name::LinkName| *name != interface.card;
+        fragment.routes.retain(|route| !others(&route.link.name));
+        self.kernel.apply(&diff(&State::default(), &fragment))
+    }
+
+    /// The namespace is gone, without a word: everything of the endpoint's is released, but for fixed addresses.
+    fn vanished(&self, seat: &Arc<Seat>, seated: &mut Seated) {
+        let all: Vec<Id> = seated.endpoint.interfaces.iter().map(|i| i.network).collect();
+        let life = if seated.more.values().any(|m| m.fixed) { Life::Stopped } else { Life::Removed };
+        match self.leave(seat, seated, &all, life) {
+            Ok(()) => {
+                tracing::info!(endpoint = %seat.name, "its namespace is gone");
+                let kind = if life == Life::Stopped {
+                    EventKind::EndpointStopped
+                } else {
+                    EventKind::EndpointRemoved
+                };
+                self.tell(kind, None, Some(seat.name.as_str()), Some("its namespace is gone".into()));
+            }
+            Err(error) => tracing::error!(endpoint = %seat.name, code = %error.code, "release: {error}"),
+        }
+    }
+}
+
+/// What was put right, and what could not be from here.
+pub(super) struct Put {
+    pub(super) steps: Vec<Change>,
+    pub(super) missing: Vec<(Arc<Seat>, Interface)>,
+}
+
+fn damaged(what: &str, name: &str, error: &Error) -> Error {
+    Error::new(Code::StateCorrupt, format!("load {what} {name}"))
+        .because(error)
+        .fix("move the state directory away, or restore it from a backup; containers keep running")
+}

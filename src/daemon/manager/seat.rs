@@ -1,0 +1,204 @@
+//! A seat holds the truth about one endpoint: its namespace and the interfaces it has, or is losing.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use bowline_api::v1;
+use bowline_core::endpoint::{Endpoint, Interface};
+use bowline_core::name::{Id, Name};
+use bowline_core::network::Network;
+use bowline_core::place::{Door, Place};
+use bowline_core::state::State;
+use bowline_core::{Result, driver};
+
+use super::held;
+use crate::store::{EndpointRecord, InterfaceRecord, Life, Phase};
+
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) id: Id,
+    pub(super) name: Name,
+    seated: Mutex<Seated>,
+}
+
+#[derive(Debug)]
+pub(super) struct Seated {
+    pub(super) endpoint: Endpoint,
+    pub(super) hostname: Name,
+    pub(super) labels: BTreeMap<String, String>,
+    /// Where the namespace is found again.
+    pub(super) path: Option<String>,
+    pub(super) created_unix_ms: u64,
+    pub(super) life: Life,
+    /// What the kernel need not know of each interface, by network.
+    pub(super) more: BTreeMap<Id, More>,
+    /// Interfaces that were answered for as gone, and that the kernel still has.
+    pub(super) leaving: Vec<Interface>,
+    /// True once it was answered for.
+    pub(super) answered: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct More {
+    pub(super) aliases: Vec<Name>,
+    pub(super) fixed: bool,
+}
+
+impl Seat {
+    pub(super) fn new(seated: Seated) -> Seat {
+        Seat { id: seated.endpoint.id, name: seated.endpoint.name.clone(), seated: Mutex::new(seated) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Seated> {
+        held(&self.seated)
+    }
+}
+
+impl Seated {
+    /// Nothing but a name that addresses are kept for.
+    pub(super) fn stopped(id: Id, name: Name) -> Seated {
+        Seated {
+            hostname: name.clone(),
+            endpoint: Endpoint { id, name, place: Place(0), interfaces: Vec::new() },
+            labels: BTreeMap::new(),
+            path: None,
+            created_unix_ms: 0,
+            life: Life::Stopped,
+            more: BTreeMap::new(),
+            leaving: Vec::new(),
+            answered: true,
+        }
+    }
+
+    pub(super) fn door(&self) -> Option<Door> {
+        self.path.clone().map(Door::Path)
+    }
+
+    /// As the journal holds it, the interfaces on `joining` networks marked as not yet answered for.
+    pub(super) fn record(&self, joining: &[Id]) -> EndpointRecord {
+        let phase = |i: &Interface| if joining.contains(&i.network) { Phase::Joining } else { Phase::Live };
+        let staying = self.endpoint.interfaces.iter().map(|i| self.interface_record(i, phase(i)));
+        let leaving = self.leaving.iter().map(|i| self.interface_record(i, Phase::Leaving));
+        EndpointRecord {
+            id: self.endpoint.id.to_string(),
+            name: self.endpoint.name.to_string(),
+            hostname: self.hostname.to_string(),
+            labels: self.labels.clone(),
+            cookie: self.endpoint.place.0,
+            path: self.path.clone(),
+            created_unix_ms: self.created_unix_ms,
+            life: self.life,
+            interfaces: staying.chain(leaving).collect(),
+        }
+    }
+
+    fn interface_record(&self, interface: &Interface, phase: Phase) -> InterfaceRecord {
+        let more = self.more.get(&interface.network).cloned().unwrap_or_default();
+        InterfaceRecord {
+            network: interface.network.to_string(),
+            card: interface.card.to_string(),
+            port: interface.port.to_string(),
+            mac: interface.mac.to_string(),
+            addresses: interface.addresses.iter().map(ToString::to_string).collect(),
+            gw_priority: interface.gw_priority,
+            aliases: more.aliases.iter().map(ToString::to_string).collect(),
+            fixed: more.fixed,
+            phase,
+        }
+    }
+
+    /// From the journal: what was joining or leaving when the daemon ended is leaving now.
+    pub(super) fn from_record(record: &EndpointRecord) -> Result<Seated> {
+        let mut seated = Seated {
+            endpoint: Endpoint {
+                id: record.id.parse()?,
+                name: record.name.parse()?,
+                place: Place(record.cookie),
+                interfaces: Vec::new(),
+            },
+            hostname: record.hostname.parse()?,
+            labels: record.labels.clone(),
+            path: record.path.clone(),
+            created_unix_ms: record.created_unix_ms,
+            life: record.life,
+            more: BTreeMap::new(),
+            leaving: Vec::new(),
+            answered: true,
+        };
+        for known in &record.interfaces {
+            let interface = Interface {
+                network: known.network.parse()?,
+                card: known.card.parse()?,
+                port: known.port.parse()?,
+                mac: known.mac.parse()?,
+                addresses: known.addresses.iter().map(|a| address(a)).collect::<Result<_>>()?,
+                gw_priority: known.gw_priority,
+            };
+            match known.phase {
+                Phase::Joining | Phase::Leaving => seated.leaving.push(interface),
+                Phase::Live => {
+                    let aliases = known.aliases.iter().map(|a| a.parse()).collect::<Result<_>>()?;
+                    seated.more.insert(interface.network, More { aliases, fixed: known.fixed });
+                    seated.endpoint.interfaces.push(interface);
+                }
+            }
+        }
+        // An endpoint that was never answered for has nothing but interfaces on their way.
+        if seated.life == Life::Live && seated.endpoint.interfaces.is_empty() && !seated.leaving.is_empty() {
+            let answered = record.interfaces.iter().any(|i| i.phase != Phase::Joining);
+            seated.life = if answered { Life::Live } else { Life::Removed };
+        }
+        Ok(seated)
+    }
+
+    pub(super) fn view<'a>(&self, network: impl Fn(Id) -> Option<&'a Network>) -> v1::Endpoint {
+        let routes = driver::default_routes(&self.endpoint, &network);
+        let interface = |interface: &Interface| {
+            let network = network(interface.network);
+            let more = self.more.get(&interface.network);
+            let gateway =
+                |a: &ipnetwork::IpNetwork| network?.subnet_of(a.ip()).map(|s| s.gateway().to_string());
+            let internal = network.is_some_and(|n| n.internal);
+            v1::Interface {
+                name: interface.card.to_string(),
+                network: network.map_or_else(String::new, |n| n.name.to_string()),
+                network_id: interface.network.to_string(),
+                mac: interface.mac.to_string(),
+                addresses: interface.addresses.iter().map(ToString::to_string).collect(),
+                gateways: interface.addresses.iter().filter(|_| !internal).filter_map(gateway).collect(),
+                default_route: routes.routes.iter().any(|r| r.link.name == interface.card),
+                gw_priority: interface.gw_priority,
+                mtu_bytes: network.map_or(0, |n| n.mtu.bytes()),
+                aliases: more
+                    .map(|m| m.aliases.iter().map(ToString::to_string).collect())
+                    .unwrap_or_default(),
+                host_link: interface.port.to_string(),
+            }
+        };
+        v1::Endpoint {
+            id: self.endpoint.id.to_string(),
+            name: self.endpoint.name.to_string(),
+            hostname: self.hostname.to_string(),
+            state: match self.life {
+                Life::Live => v1::EndpointState::Live,
+                Life::Stopped | Life::Removed => v1::EndpointState::Stopped,
+            },
+            netns: v1::NetnsStatus { cookie: self.endpoint.place.0, path: self.path.clone() },
+            interfaces: self.endpoint.interfaces.iter().map(interface).collect(),
+            labels: self.labels.clone(),
+            created_unix_ms: self.created_unix_ms,
+        }
+    }
+}
+
+/// Everything that the kernel should hold for an endpoint, on both sides.
+pub(super) fn wanted<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>) -> State {
+    let on = endpoint.interfaces.iter().filter_map(|i| network(i.network).map(|n| (n, i)));
+    let mut state: State = on.map(|(n, i)| driver::bridge::interface(n, endpoint, i)).collect();
+    state.extend(driver::default_routes(endpoint, network));
+    state
+}
+
+fn address(text: &str) -> Result<ipnetwork::IpNetwork> {
+    bowline_core::network::prefix(text)
+}

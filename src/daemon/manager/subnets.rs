@@ -1,0 +1,76 @@
+//! Which subnets a network gets: those asked for, checked against the host, or free ones from the pools.
+
+use bowline_api::v1;
+use bowline_core::ipam::pools::{self, Busy, PoolSpec};
+use bowline_core::kernel::Facts;
+use bowline_core::network::Subnet;
+use bowline_core::{Code, Error, Result};
+use ipnetwork::IpNetwork;
+
+use super::Manager;
+use super::keeper::subnet;
+use crate::config::Ipv6Pool;
+
+type BusyNets = Vec<(IpNetwork, Busy)>;
+
+impl Manager {
+    /// The subnets of a network to be made. Nothing of this host's is overlapped.
+    pub(super) fn choose_subnets(&self, wish: &v1::CreateNetwork, facts: &Facts) -> Result<Vec<Subnet>> {
+        let mut busy = self.busy(facts);
+        let mut chosen = Vec::new();
+        for spec in &wish.subnets {
+            let subnet = subnet(spec)?;
+            self.must_be_free(subnet.net(), &busy, &wish.name)?;
+            busy.push((subnet.net(), Busy::Network(wish.name.parse()?)));
+            chosen.push(subnet);
+        }
+        let has = |chosen: &[Subnet], ipv6: bool| chosen.iter().any(|s| s.net().is_ipv6() == ipv6);
+        for (ipv6, wanted) in [(false, wish.ipv4 && chosen.is_empty()), (true, wish.ipv6)] {
+            if wanted && !has(&chosen, ipv6) {
+                let net = pools::choose(&self.pools(ipv6), &busy)?;
+                busy.push((net, Busy::Network(wish.name.parse()?)));
+                chosen.push(Subnet::new(net, None, None, Default::default())?);
+            }
+        }
+        if chosen.is_empty() {
+            return Err(Error::new(
+                Code::InvalidOption,
+                format!("network {} would have no subnet", wish.name),
+            )
+            .because("neither IPv4 nor IPv6 is wanted")
+            .fix("ask for --ipv6, or give a --subnet"));
+        }
+        Ok(chosen)
+    }
+
+    fn must_be_free(&self, net: IpNetwork, busy: &BusyNets, name: &str) -> Result<()> {
+        let Some(found) = pools::overlap(net, busy) else { return Ok(()) };
+        let next = pools::choose(&self.pools(net.is_ipv6()), busy).ok();
+        let error = pools::overlap_error(net, found, next);
+        let fix = error.fix.map(|fix| fix.replace("NAME", name));
+        Err(Error { fix, ..error })
+    }
+
+    fn pools(&self, ipv6: bool) -> Vec<PoolSpec> {
+        match (ipv6, self.config.ipv6) {
+            (false, _) => self.config.pools.clone(),
+            (true, Ipv6Pool::Random) => vec![PoolSpec::ula(self.ula)],
+            (true, Ipv6Pool::Prefix(base)) => PoolSpec::new(base, 64).into_iter().collect(),
+        }
+    }
+
+    /// What the host uses, our own networks by their names.
+    fn busy(&self, facts: &Facts) -> BusyNets {
+        let mut busy = BusyNets::new();
+        for keeper in self.index.networks() {
+            let kept = keeper.lock();
+            busy.extend(kept.network.subnets.iter().map(|s| (s.net(), Busy::Network(keeper.name.clone()))));
+        }
+        let prefix =
+            |net: &IpNetwork| IpNetwork::new(net.network(), net.prefix()).expect("a prefix of itself");
+        busy.extend(facts.addresses.iter().map(|(link, net)| (prefix(net), Busy::Address(link.clone()))));
+        busy.extend(facts.routes.iter().map(|net| (*net, Busy::Route)));
+        busy.extend(facts.nameservers.iter().map(|&ip| (IpNetwork::from(ip), Busy::Nameserver)));
+        busy
+    }
+}

@@ -1,0 +1,130 @@
+//! From options to a daemon that serves: directories, stores, the manager, the first look at the kernel, then the socket.
+
+mod log;
+mod signals;
+
+use std::fs;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use bowline_core::kernel::Kernel;
+use bowline_core::place::Door;
+use bowline_core::{Code, Context, Error, Result};
+
+use crate::config::{self, Config, LogFormat};
+use crate::manager::{Manager, Paths};
+use crate::ready::Ready;
+use crate::server::{self, Shared, Socket};
+use crate::store::{Boot, Store};
+
+pub const RUN_DIR: &str = "/run/bowline";
+pub const STATE_DIR: &str = "/var/lib/bowline";
+
+/// What the command line says. What it leaves out has a default.
+#[derive(Debug, Default)]
+pub struct Options {
+    pub config: Option<PathBuf>,
+    pub socket: Option<PathBuf>,
+    pub run_dir: Option<PathBuf>,
+    pub state_dir: Option<PathBuf>,
+    pub log: Option<String>,
+    pub log_format: Option<LogFormat>,
+    /// Written to, and closed, when the daemon is ready.
+    pub ready: Option<OwnedFd>,
+}
+
+/// Serves until a signal ends it.
+pub fn run(options: Options, kernel: Arc<dyn Kernel>) -> Result<()> {
+    let begun = Instant::now();
+    let config = Config::load(options.config.as_deref())?;
+    log::start(
+        options.log.as_deref().unwrap_or(&config.log),
+        options.log_format.unwrap_or(config.log_format),
+    )?;
+    let paths = Paths {
+        config: options.config.unwrap_or_else(|| config::PATH.into()),
+        socket: options.socket.unwrap_or_else(|| bowline_api::SOCKET.into()),
+        run_dir: options.run_dir.unwrap_or_else(|| RUN_DIR.into()),
+        state_dir: options.state_dir.unwrap_or_else(|| STATE_DIR.into()),
+    };
+
+    let host = kernel.open(&Door::Own).context(|| "look at the host's namespace".into())?;
+    let boot = Boot { boot_id: boot_id()?, host: host.0 };
+    // The stores are locked for as long as they are open, so a second daemon ends here and has changed nothing.
+    let store = Store::open(&paths.run_dir, &paths.state_dir, &boot)?;
+    let socket = Socket::bind(&paths.socket, &config.group)?;
+    let manager = Arc::new(Manager::new(kernel, host, store, config, paths.clone())?);
+    write_pid(&paths.run_dir)?;
+
+    let ready = Ready::default();
+    let hold = ready.hold("the first look at the kernel");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(64)
+        .thread_name("bowline-serve")
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Code::Internal, "start the runtime").because(e))?;
+
+    let notices = manager.watch()?;
+    manager.recover()?;
+    let reaping = spawn("bowline-reap", &manager, |manager| manager.reap())?;
+    spawn("bowline-heal", &manager, move |manager| manager.heal(&notices))?;
+    drop(hold);
+
+    let shared = Shared { manager: manager.clone(), ready };
+    let ended = runtime.block_on(async {
+        let serving = tokio::spawn(server::serve(socket, server::router(shared)));
+        tell_ready(options.ready);
+        tracing::info!(took = ?begun.elapsed(), pid = std::process::id(), socket = %paths.socket.display(), "ready");
+        signals::until_told_to_stop(&manager, serving).await
+    });
+
+    // Nothing of the containers' is touched: they work on without us.
+    Socket::remove(&paths.socket);
+    drop(fs::remove_file(paths.run_dir.join("daemon.pid")));
+    manager.stop_reaping();
+    if reaping.join().is_err() {
+        tracing::error!("the reaper panicked");
+    }
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    tracing::info!("stopped");
+    ended
+}
+
+fn spawn(
+    name: &str,
+    manager: &Arc<Manager>,
+    act: impl FnOnce(Arc<Manager>) + Send + 'static,
+) -> Result<thread::JoinHandle<()>> {
+    let manager = manager.clone();
+    thread::Builder::new()
+        .name(name.to_string())
+        .spawn(move || act(manager))
+        .map_err(|e| Error::new(Code::Internal, format!("start the thread {name}")).because(e))
+}
+
+fn boot_id() -> Result<String> {
+    const PATH: &str = "/proc/sys/kernel/random/boot_id";
+    let id = fs::read_to_string(PATH)
+        .map_err(|e| Error::new(Code::Internal, format!("read {PATH}")).because(e))?;
+    Ok(id.trim().to_string())
+}
+
+fn write_pid(run_dir: &Path) -> Result<()> {
+    let path = run_dir.join("daemon.pid");
+    fs::write(&path, format!("{}\n", std::process::id()))
+        .map_err(|e| crate::store::unwritable(&format!("write {}", path.display()), &e))
+}
+
+fn tell_ready(ready: Option<OwnedFd>) {
+    if let Some(fd) = ready {
+        // Whoever waited may have left; that is no failure of ours.
+        drop(fs::File::from(fd).write_all(b"ready\n"));
+    }
+    signals::tell_systemd(&[sd_notify::NotifyState::Ready]);
+}

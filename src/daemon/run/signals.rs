@@ -1,0 +1,73 @@
+//! What a daemon is told while it serves: to stop, to look again, and by systemd to prove that it is alive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_core::{Code, Error, Result};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use crate::manager::Manager;
+
+/// SIGTERM and SIGINT end it; SIGHUP looks at the kernel again and puts it right.
+pub(super) async fn until_told_to_stop(
+    manager: &Arc<Manager>,
+    mut serving: JoinHandle<Result<()>>,
+) -> Result<()> {
+    let mut term = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    let watchdog = sd_notify::watchdog_enabled();
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(manager).await,
+            () = alive(watchdog, manager) => tell_systemd(&[NotifyState::Watchdog]),
+            ended = &mut serving => {
+                return ended.unwrap_or_else(|e| Err(Error::new(Code::Internal, "serve the socket").because(e)));
+            }
+        }
+    }
+    tell_systemd(&[NotifyState::Stopping]);
+    serving.abort();
+    Ok(())
+}
+
+async fn reload(manager: &Arc<Manager>) {
+    let now = NotifyState::monotonic_usec_now();
+    tell_systemd(&[NotifyState::Reloading]);
+    if let Ok(now) = now {
+        tell_systemd(&[now]);
+    }
+    let manager = manager.clone();
+    match tokio::task::spawn_blocking(move || manager.repair()).await {
+        Ok(Ok(drift)) => tracing::info!(changes = drift.steps.len(), "looked at the kernel again"),
+        Ok(Err(error)) => tracing::error!(code = %error.code, "look at the kernel again: {error}"),
+        Err(panic) => tracing::error!("a look at the kernel panicked: {panic}"),
+    }
+    tell_systemd(&[NotifyState::Ready]);
+}
+
+/// Twice in each period, once the manager has answered: a daemon that hangs does not say that it lives.
+async fn alive(period: Option<Duration>, manager: &Arc<Manager>) {
+    let Some(period) = period else { return std::future::pending().await };
+    tokio::time::sleep(period / 2).await;
+    let manager = manager.clone();
+    let asked = tokio::task::spawn_blocking(move || manager.networks().len()).await;
+    if let Err(panic) = asked {
+        tracing::error!("the manager panicked: {panic}");
+        std::future::pending::<()>().await;
+    }
+}
+
+pub(super) fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!("tell systemd: {error}");
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|e| Error::new(Code::Internal, "listen for signals").because(e))
+}

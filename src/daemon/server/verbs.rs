@@ -1,0 +1,45 @@
+//! From a route's verb to the manager's: one line each.
+
+use axum::response::Response;
+use bowline_api::routes::Verb;
+use bowline_api::{openapi, v1};
+use bowline_core::Result;
+
+use super::Shared;
+use super::answer::{json, nothing};
+use super::body::parse;
+use crate::manager::{Caller, version};
+
+pub(super) fn run(verb: Verb, shared: &Shared, caller: Caller, name: &str, body: &[u8]) -> Result<Response> {
+    let manager = &shared.manager;
+    Ok(match verb {
+        Verb::Version => json(&version()),
+        Verb::Health => json(&shared.ready.health()),
+        Verb::Info => json(&manager.info()),
+        Verb::Dump => json(&manager.dump()),
+        Verb::Drift => json(&manager.drift()?),
+        Verb::Repair => json(&manager.repair()?),
+        Verb::OpenApi => json(&openapi::document()),
+        Verb::Events => unreachable!("a stream is answered before a body is read"),
+        Verb::ListNetworks => json(&manager.networks()),
+        Verb::CreateNetwork => json(&manager.create_network(&parse(body)?)?),
+        Verb::PlanNetwork => json(&manager.plan_network(&parse(body)?)?),
+        Verb::ShowNetwork => json(&manager.network(name)?),
+        Verb::UpdateNetwork => json(&manager.update_network(name, &parse(body)?)?),
+        Verb::RemoveNetwork => done(manager.remove_network(name)?),
+        Verb::PruneNetworks => json(&manager.prune_networks()?),
+        Verb::Connect => json(&manager.connect(name, &parse(body)?, caller)?),
+        Verb::Disconnect => json(&manager.disconnect(name, &parse::<v1::Disconnect>(body)?.network)?),
+        Verb::ListEndpoints => json(&manager.endpoints()),
+        Verb::CreateEndpoint => json(&manager.create_endpoint(&parse(body)?, caller)?),
+        Verb::PlanEndpoint => json(&manager.plan_endpoint(&parse(body)?, caller)?),
+        Verb::ShowEndpoint => json(&manager.endpoint(name)?),
+        Verb::RemoveEndpoint => done(manager.remove_endpoint(name)?),
+        Verb::StopEndpoint => json(&manager.stop_endpoint(name)?),
+        Verb::Prune => json(&manager.prune()?),
+    })
+}
+
+fn done((): ()) -> Response {
+    nothing()
+}

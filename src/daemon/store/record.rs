@@ -1,0 +1,84 @@
+//! The records: what a noun of the core looks like on disk. Fields are only ever added, with a default.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bowline_api::v1;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    pub id: String,
+    pub name: String,
+    pub subnets: Vec<v1::SubnetSpec>,
+    #[serde(default)]
+    pub routes: Vec<v1::StaticRoute>,
+    pub mtu_bytes: u32,
+    pub gso: v1::Gso,
+    #[serde(default)]
+    pub gso_max_bytes: Option<u32>,
+    pub internal: bool,
+    pub isolation: v1::Isolation,
+    pub icc: bool,
+    pub masquerade: bool,
+    pub bridge: String,
+    pub labels: BTreeMap<String, String>,
+    pub created_unix_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointRecord {
+    pub id: String,
+    pub name: String,
+    pub hostname: String,
+    pub labels: BTreeMap<String, String>,
+    pub cookie: u64,
+    #[serde(default)]
+    pub path: Option<String>,
+    pub created_unix_ms: u64,
+    pub life: Life,
+    pub interfaces: Vec<InterfaceRecord>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Life {
+    Live,
+    /// Its namespace is gone; it keeps its name and its fixed addresses.
+    Stopped,
+    /// To be forgotten once its last interface has left the kernel.
+    Removed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceRecord {
+    pub network: String,
+    pub card: String,
+    pub port: String,
+    pub mac: String,
+    pub addresses: Vec<String>,
+    pub gw_priority: i32,
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// True where an address was asked for by number, and is kept while the endpoint is stopped.
+    #[serde(default)]
+    pub fixed: bool,
+    pub phase: Phase,
+}
+
+/// Where an interface is on its way. What is Joining when the daemon starts was never answered for, and leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Joining,
+    Live,
+    Leaving,
+}
+
+/// Addresses that were asked for by number, kept for the endpoint's name on the network while it is stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FixedRecord {
+    pub network: String,
+    pub endpoint: String,
+    pub addresses: Vec<IpAddr>,
+}
