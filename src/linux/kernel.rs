@@ -1,2 +1,152 @@
-//! kernel
-pub struct Kernel;
+//! [`Kernel`]: the real one, behind the seam that the core defines.
+//! It keeps what is slow to make (sockets of the host, the socket of our table) and lets go of what must not be kept.
+
+mod address;
+mod apply;
+mod bury;
+mod facts;
+mod guest;
+mod host;
+mod link;
+mod mark;
+mod observe;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bowline_core::kernel::{Facts, Scope, Tell};
+use bowline_core::place::{Door, Place};
+use bowline_core::plan::Change;
+use bowline_core::state::State;
+use bowline_core::{Code, Error, Result};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use crate::{fault, netns};
+use guest::Guest;
+use host::Host;
+
+#[derive(Debug)]
+pub struct Kernel {
+    own: Arc<Host>,
+    guests: Mutex<HashMap<Place, Opened>>,
+    /// Closed when the kernel is dropped: the watching threads end by it.
+    leashes: Mutex<Vec<OwnedFd>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// For crash tests: this process kills itself just before its so many-eth change to the kernel, counted from 1.
+    pub kill_at_call: Option<u64>,
+}
+
+/// A container's namespace, and how many callers have it open.
+#[derive(Debug)]
+struct Opened {
+    guest: Arc<Guest>,
+    callers: usize,
+}
+
+impl Kernel {
+    /// The kernel as seen from the calling thread's namespace, which becomes the host's.
+    pub fn new(options: Options) -> Result<Kernel> {
+        if let Some(call) = options.kill_at_call {
+            fault::kill_at(call);
+        }
+        Ok(Kernel {
+            own: Arc::new(Host::own()?),
+            guests: Mutex::new(HashMap::new()),
+            leashes: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The namespace behind [`Door::Own`].
+    pub fn host(&self) -> Place {
+        self.own.place()
+    }
+
+    /// How many changes to the kernel this process has made.
+    pub fn calls_made() -> u64 {
+        fault::calls_made()
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = Arc<Host>> {
+        std::iter::once(self.own.clone())
+    }
+
+    fn host_at(&self, place: Place) -> Option<Arc<Host>> {
+        self.hosts().find(|host| host.place() == place)
+    }
+
+    fn guest_at(&self, place: Place) -> Result<Arc<Guest>> {
+        let guests = self.guests();
+        guests.get(&place).map(|opened| opened.guest.clone()).ok_or_else(|| apply::closed(place))
+    }
+
+    fn guests(&self) -> MutexGuard<'_, HashMap<Place, Opened>> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn host_or_closed(&self, place: Place) -> Result<Arc<Host>> {
+        self.host_at(place).ok_or_else(|| apply::closed(place))
+    }
+}
+
+impl bowline_core::kernel::Kernel for Kernel {
+    fn open(&self, door: &Door) -> Result<Place> {
+        if *door == Door::Own {
+            return Ok(self.host());
+        }
+        let guest = Guest::enter(netns::open(door)?)?;
+        let place = guest.place();
+        if self.host_at(place).is_some() {
+            return Err(Error::new(Code::NetnsIsHost, format!("{door} is the host's own network namespace"))
+                .fix("give the namespace of a container; what runs in the host's needs no network"));
+        }
+        // Where it is open already, the guest just made is let go of, and the first one serves both.
+        self.guests()
+            .entry(place)
+            .and_modify(|opened| opened.callers += 1)
+            .or_insert_with(|| Opened { guest: Arc::new(guest), callers: 1 });
+        Ok(place)
+    }
+
+    fn close(&self, place: Place) {
+        let mut guests = self.guests();
+        let last = match guests.get_mut(&place) {
+            Some(opened) => {
+                opened.callers -= 1;
+                opened.callers == 0
+            }
+            None => false,
+        };
+        let gone = if last { guests.remove(&place) } else { None };
+        drop(guests);
+        drop(gone);
+    }
+
+    fn facts(&self, place: Place) -> Result<Facts> {
+        facts::facts(&*self.host_or_closed(place)?)
+    }
+
+    fn observe(&self, scope: &Scope) -> Result<State> {
+        observe::observe(self, scope)
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<()> {
+        apply::apply(self, changes)
+    }
+
+    fn watch(&self, place: Place, tell: Tell) -> Result<()> {
+        let host = self.host_or_closed(place)?;
+        let (far, near) = pipe2(OFlag::O_CLOEXEC)
+            .map_err(|e| Error::new(Code::Kernel, "make a pipe to end a thread by").because(e))?;
+        watch::watch(&host, far, tell)?;
+        self.leashes.lock().unwrap_or_else(PoisonError::into_inner).push(near);
+        Ok(())
+    }
+}

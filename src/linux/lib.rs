@@ -2,10 +2,12 @@
 //! sysctls, and may say `unsafe`. All of it is blocking.
 
 pub mod kernel;
-pub mod netlink;
 pub mod netns;
 pub mod nft;
 pub mod process;
-pub mod sysctl;
 
-pub use kernel::Kernel;
+mod fault;
+mod netlink;
+mod sysctl;
+
+pub use kernel::{Kernel, Options};

@@ -1,0 +1,194 @@
+//! Changes made in order, in one namespace at a time. What may be one step is one step: neighbouring changes of
+//! elements, neighbouring deletions of links, and all that follows each other inside one container.
+
+use std::collections::BTreeMap;
+
+use bowline_core::name::LinkName;
+use bowline_core::place::Place;
+use bowline_core::plan::Change;
+use bowline_core::state::{Kind, LinkKey};
+use bowline_core::{Code, Error, Result};
+
+use super::host::Host;
+use super::{Kernel, address, bury, link};
+use crate::netlink::Netlink;
+use crate::nft::Nft;
+use crate::sysctl;
+
+pub(super) fn apply(kernel: &Kernel, changes: &[Change]) -> Result<()> {
+    for run in changes.chunk_by(|a, b| a.place() == b.place()) {
+        let place = run[0].place();
+        match kernel.host_at(place) {
+            Some(host) => in_host(kernel, &host, run)?,
+            None => {
+                let run = run.to_vec();
+                kernel.guest_at(place)?.run(move |route| in_guest(route, &run))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One namespace's socket, and the indexes of the links looked up since one came or went.
+struct Inside<'a> {
+    route: &'a mut Netlink,
+    indexes: BTreeMap<LinkName, u32>,
+}
+
+fn in_host(kernel: &Kernel, host: &Host, changes: &[Change]) -> Result<()> {
+    for run in changes.chunk_by(goes_with) {
+        tracing::debug!(changes = run.len(), first = %run[0], "apply");
+        match &run[0] {
+            Change::PutFrame { elements, .. } => host.nft(|nft| nft.put_frame(elements))?,
+            Change::DelFrame { .. } => host.nft(Nft::del_frame)?,
+            Change::AddElement { .. } | Change::DelElement { .. } => change_elements(host, run)?,
+            Change::SetSysctl { key, value } => host.enter(|| sysctl::set(&key.path, value))?,
+            Change::DelLink { .. } => {
+                let names: Vec<&LinkName> = run.iter().filter_map(deleted_link).collect();
+                host.route(|route| bury::links(route, &names))?;
+            }
+            Change::AddLink { key, link, card } => match (&link.kind, card) {
+                (Kind::Bridge, _) => host.route(|route| link::add_bridge(route, &key.name, link))?,
+                (Kind::Port { card: at }, Some(card)) => {
+                    let guest = kernel.guest_at(at.place)?;
+                    host.route(|route| link::add_port(route, &key.name, link, (&at.name, card), guest.ns()))?;
+                }
+                (Kind::Port { .. }, None) => return Err(impossible(&run[0], "a port needs a card")),
+                (Kind::Loopback | Kind::Card { .. }, _) => {
+                    return Err(impossible(&run[0], "it is not born by itself"));
+                }
+            },
+            Change::SetLink { .. }
+            | Change::AddAddr(_)
+            | Change::DelAddr(_)
+            | Change::AddRoute(_)
+            | Change::DelRoute(_) => host.route(|route| {
+                let mut inside = Inside { route, indexes: BTreeMap::new() };
+                run.iter().try_for_each(|change| inside.make(change))
+            })?,
+        }
+    }
+    Ok(())
+}
+
+fn in_guest(route: &mut Netlink, changes: &[Change]) -> Result<()> {
+    let mut inside = Inside { route, indexes: BTreeMap::new() };
+    // The loopback depends on nothing. Set after a card is up, it would wait for the host, whose bridge is then busy
+    // with its new port under the same lock.
+    let (first, rest): (Vec<_>, Vec<_>) = changes.iter().partition(|change| is_loopback(change));
+    first.into_iter().chain(rest).try_for_each(|change| {
+        tracing::debug!(%change, "apply");
+        inside.make(change)
+    })
+}
+
+fn is_loopback(change: &Change) -> bool {
+    matches!(change, Change::SetLink { link, .. } if link.kind == Kind::Loopback)
+}
+
+impl Inside<'_> {
+    /// Makes a change that means the same in every namespace.
+    fn make(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::SetLink { key, link } => link::set(self.route, &key.name, link),
+            Change::DelLink { key } => {
+                self.indexes.clear();
+                bury::card(self.route, &key.name)
+            }
+            Change::SetSysctl { key, value } => sysctl::set(&key.path, value),
+            Change::AddAddr(addr) => {
+                let index = self.index(&addr.link)?.ok_or_else(|| link::missing(&addr.link.name))?;
+                address::add_address(self.route, addr, index)
+            }
+            Change::DelAddr(addr) => match self.index(&addr.link)? {
+                Some(index) => address::delete_address(self.route, addr, index),
+                None => Ok(()),
+            },
+            Change::AddRoute(route) => {
+                let index = self.index(&route.link)?.ok_or_else(|| link::missing(&route.link.name))?;
+                address::add_route(self.route, route, index)
+            }
+            Change::DelRoute(route) => match self.index(&route.link)? {
+                Some(index) => address::delete_route(self.route, route, index),
+                None => Ok(()),
+            },
+            Change::AddLink { .. }
+            | Change::PutFrame { .. }
+            | Change::DelFrame { .. }
+            | Change::AddElement { .. }
+            | Change::DelElement { .. } => Err(impossible(change, "only a host has it")),
+        }
+    }
+
+    fn index(&mut self, key: &LinkKey) -> Result<Option<u32>> {
+        if let Some(&index) = self.indexes.get(&key.name) {
+            return Ok(Some(index));
+        }
+        let index = link::find(self.route, &key.name)?.map(|link| link.index);
+        if let Some(index) = index {
+            self.indexes.insert(key.name.clone(), index);
+        }
+        Ok(index)
+    }
+}
+
+/// True for changes that make one step, or at least one visit, with the change before.
+fn goes_with(before: &Change, change: &Change) -> bool {
+    let sort = |change: &Change| match change {
+        Change::AddElement { .. } | Change::DelElement { .. } => 1,
+        Change::DelLink { .. } => 2,
+        Change::SetLink { .. }
+        | Change::AddAddr(_)
+        | Change::DelAddr(_)
+        | Change::AddRoute(_)
+        | Change::DelRoute(_) => 3,
+        Change::PutFrame { .. }
+        | Change::DelFrame { .. }
+        | Change::AddLink { .. }
+        | Change::SetSysctl { .. } => 0,
+    };
+    sort(change) != 0 && sort(before) == sort(change)
+}
+
+/// One transaction, in which the last word on an element counts.
+fn change_elements(host: &Host, changes: &[Change]) -> Result<()> {
+    let mut last = BTreeMap::new();
+    for change in changes {
+        match change {
+            Change::AddElement { element, .. } => last.insert(element, true),
+            Change::DelElement { element, .. } => last.insert(element, false),
+            other => return Err(impossible(other, "it is not of an element")),
+        };
+    }
+    let chosen =
+        |wanted| last.iter().filter(move |(_, add)| **add == wanted).map(|(element, _)| (*element).clone());
+    let (add, del): (Vec<_>, Vec<_>) = (chosen(true).collect(), chosen(false).collect());
+    host.nft(|nft| nft.change(&add, &del))
+}
+
+fn deleted_link(change: &Change) -> Option<&LinkName> {
+    match change {
+        Change::DelLink { key } => Some(&key.name),
+        Change::PutFrame { .. }
+        | Change::DelFrame { .. }
+        | Change::AddElement { .. }
+        | Change::DelElement { .. }
+        | Change::AddLink { .. }
+        | Change::SetLink { .. }
+        | Change::SetSysctl { .. }
+        | Change::AddAddr(_)
+        | Change::DelAddr(_)
+        | Change::AddRoute(_)
+        | Change::DelRoute(_) => None,
+    }
+}
+
+fn impossible(change: &Change, why: &str) -> Error {
+    Error::new(Code::Internal, format!("cannot make the change: {change}")).because(why)
+}
+
+/// The error for a namespace that is neither a host's nor open.
+pub(super) fn closed(place: Place) -> Error {
+    Error::new(Code::NetnsGone, format!("{place} is not open"))
+        .because("its container is gone, or it was closed")
+}

@@ -1,0 +1,108 @@
+//! What a host already uses, and what it offers: addresses and routes that a new subnet must not overlap, the links
+//! that default routes leave by, and its name servers.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use bowline_core::kernel::{Facts, Uplink};
+use bowline_core::name::LinkName;
+use bowline_core::{Code, Error, Result};
+
+use super::address::{self, is_link_local};
+use super::host::Host;
+use super::link;
+use crate::netlink::wire::SeenRoute;
+
+pub(super) fn facts(host: &Host) -> Result<Facts> {
+    let (links, addresses, routes) = host.route(|route| {
+        Ok((link::all(route, Some)?, address::all_addresses(route)?, address::all_routes(route, Some)?))
+    })?;
+    let leaving: HashSet<u32> =
+        routes.iter().filter(|route| is_default(route)).flat_map(|route| route.links.clone()).collect();
+    let uplinks = links.iter().filter(|link| leaving.contains(&link.index)).filter_map(|link| {
+        Some(Uplink {
+            name: link.name.clone()?,
+            mtu: link.mtu,
+            // A kernel that does not say has the limit that all had.
+            tso_max_size: link.tso_max_size.unwrap_or(65_536),
+        })
+    });
+    let names: HashMap<u32, &LinkName> =
+        links.iter().filter_map(|link| link.name.as_ref().map(|name| (link.index, name))).collect();
+    let addresses = addresses.iter().filter(|address| !is_link_local(address.net.ip()));
+    Ok(Facts {
+        addresses: addresses
+            .filter_map(|address| names.get(&address.index).map(|&name| (name.clone(), address.net)))
+            .collect(),
+        routes: routes.iter().filter(|route| is_destination(route)).map(|route| route.to).collect(),
+        uplinks: uplinks.collect(),
+        links: links.into_iter().filter_map(|link| link.name).collect(),
+        nameservers: nameservers()?,
+    })
+}
+
+fn is_default(route: &SeenRoute) -> bool {
+    route.to.prefix() == 0 && route.kind == libc::RTN_UNICAST
+}
+
+/// True for a route to somewhere that others may not be: not everywhere, not this host, not a link's own business.
+fn is_destination(route: &SeenRoute) -> bool {
+    let real = matches!(
+        route.kind,
+        libc::RTN_UNICAST | libc::RTN_BLACKHOLE | libc::RTN_UNREACHABLE | libc::RTN_PROHIBIT
+    );
+    real && route.table != u32::from(libc::RT_TABLE_LOCAL)
+        && route.to.prefix() != 0
+        && !route.to.ip().is_multicast()
+        && !is_link_local(route.to.ip())
+}
+
+fn nameservers() -> Result<Vec<IpAddr>> {
+    match std::fs::read_to_string("/etc/resolv.conf") {
+        Ok(text) => Ok(parse_resolv_conf(&text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(Error::new(Code::Kernel, "read /etc/resolv.conf").because(e)),
+    }
+}
+
+/// A server of a link's own (fe80::1%eth0) is left out: nobody beyond that link can ask it.
+fn parse_resolv_conf(text: &str) -> Vec<IpAddr> {
+    let mut servers = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        if words.next() == Some("nameserver") {
+            servers.extend(words.next().and_then(|word| word.parse::<IpAddr>().ok()));
+        }
+    }
+    servers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_are_read_past_comments_and_nonsense() {
+        let text = "# nameserver 9.9.9.9\nsearch lan\nnameserver 10.0.0.1\n nameserver\t::1 # here\n\
+                    nameserver fe80::1%eth0\nnameserver\nnameservers 8.8.8.8\n";
+        assert_eq!(parse_resolv_conf(text), ["10.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_counts_as_a_destination() {
+        let route = |to: &str, kind, table| SeenRoute {
+            to: to.parse().unwrap(),
+            via: None,
+            links: vec![1],
+            table,
+            protocol: 2,
+            kind,
+        };
+        assert!(is_destination(&route("10.0.0.0/8", libc::RTN_UNICAST, 254)));
+        assert!(is_destination(&route("10.0.0.0/8", libc::RTN_BLACKHOLE, 1000)));
+        assert!(!is_destination(&route("0.0.0.0/0", libc::RTN_UNICAST, 254)));
+        assert!(!is_destination(&route("10.0.0.1/32", libc::RTN_LOCAL, 255)));
+        assert!(!is_destination(&route("ff00::/8", libc::RTN_UNICAST, 254)));
+        assert!(!is_destination(&route("fe80::/64", libc::RTN_UNICAST, 254)));
+    }
+}

@@ -1,0 +1,10 @@
+//! The truth about Linux: each test in a fresh namespace on the real kernel, as root.
+
+mod facts;
+mod foreign;
+mod guests;
+mod heal;
+mod reach;
+mod speed;
+mod watch;
+mod world;

@@ -1,0 +1,299 @@
+//! What we read of the kernel's answers, and nothing more of them: a dump of a thousand links is walked in place.
+//! Requests are built with the types of netlink-packet-route; decoding with those would parse all that we skip.
+
+use std::net::IpAddr;
+
+use bowline_core::mac::Mac;
+use bowline_core::name::LinkName;
+use ipnetwork::IpNetwork;
+use netlink_packet_core::{DecodeError, NLA_HEADER_SIZE, NlasIterator};
+
+/// The attributes of a message in order: number and value.
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = Result<(u16, &[u8]), DecodeError>> {
+    NlasIterator::new(bytes).map(|attribute| {
+        attribute.map(|a| {
+            let (kind, length) = (a.kind(), usize::from(a.length()));
+            (kind, &a.into_inner()[NLA_HEADER_SIZE..length])
+        })
+    })
+}
+
+/// A string with or without its final NUL.
+pub(crate) fn text(value: &[u8]) -> Option<String> {
+    let bytes = value.split(|&b| b == 0).next()?;
+    std::str::from_utf8(bytes).ok().map(str::to_string)
+}
+
+pub(crate) fn number(value: &[u8]) -> Option<u32> {
+    value.first_chunk().map(|b| u32::from_ne_bytes(*b))
+}
+
+pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
+    match value.len() {
+        4 => value.first_chunk::<4>().map(|b| IpAddr::from(*b)),
+        16 => value.first_chunk::<16>().map(|b| IpAddr::from(*b)),
+        _ => None,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum LinkKind {
+    Bridge,
+    Veth,
+    #[default]
+    Other,
+}
+
+/// A link as the kernel shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SeenLink {
+    pub(crate) index: u32,
+    /// None where the name is one that we would not give.
+    pub(crate) name: Option<LinkName>,
+    pub(crate) kind: LinkKind,
+    pub(crate) up: bool,
+    pub(crate) alias: Option<String>,
+    pub(crate) group: u32,
+    pub(crate) mtu: u32,
+    pub(crate) mac: Option<Mac>,
+    /// Indexes: of its bridge, and of its other end, which may be in another namespace.
+    pub(crate) master: Option<u32>,
+    pub(crate) peer: Option<u32>,
+    pub(crate) isolated: bool,
+    /// GSO, GRO and their IPv4 twins, where the kernel has them.
+    pub(crate) offload: [Option<u32>; 4],
+    pub(crate) tso_max_size: Option<u32>,
+}
+
+impl SeenLink {
+    /// Reads the payload of an RTM_NEWLINK or RTM_DELLINK.
+    pub(crate) fn parse(payload: &[u8]) -> Result<SeenLink, DecodeError> {
+        const HEADER: usize = 16;
+        const IFF_UP: u32 = 1;
+        let (header, rest) = payload.split_at_checked(HEADER).ok_or_else(too_short)?;
+        let mut link = SeenLink {
+            index: number(&header[4..]).unwrap_or_default(),
+            up: number(&header[8..]).unwrap_or_default() & IFF_UP != 0,
+            ..SeenLink::default()
+        };
+        for attribute in attributes(rest) {
+            let (kind, value) = attribute?;
+            match kind {
+                libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
+                libc::IFLA_IFNAME => link.name = text(value).and_then(|name| name.parse().ok()),
+                libc::IFLA_MTU => link.mtu = number(value).unwrap_or_default(),
+                libc::IFLA_LINK => link.peer = number(value),
+                libc::IFLA_MASTER => link.master = number(value),
+                libc::IFLA_LINKINFO => link.read_info(value)?,
+                libc::IFLA_IFALIAS => link.alias = text(value),
+                libc::IFLA_GROUP => link.group = number(value).unwrap_or_default(),
+                libc::IFLA_GSO_MAX_SIZE => link.offload[0] = number(value),
+                IFLA_GRO_MAX_SIZE => link.offload[1] = number(value),
+                IFLA_GSO_IPV4_MAX_SIZE => link.offload[2] = number(value),
+                IFLA_GRO_IPV4_MAX_SIZE => link.offload[3] = number(value),
+                IFLA_TSO_MAX_SIZE => link.tso_max_size = number(value),
+                _ => (),
+            }
+        }
+        Ok(link)
+    }
+
+    /// The one size of all four limits; None where they differ.
+    pub(crate) fn gso(&self) -> Option<u32> {
+        let mut sizes = self.offload.iter().flatten();
+        let first = sizes.next().copied();
+        first.filter(|size| sizes.all(|other| other == size))
+    }
+
+    fn read_info(&mut self, info: &[u8]) -> Result<(), DecodeError> {
+        const IFLA_BRPORT_ISOLATED: u16 = 33;
+        for attribute in attributes(info) {
+            let (kind, value) = attribute?;
+            match kind {
+                libc::IFLA_INFO_KIND if value.starts_with(b"bridge") => self.kind = LinkKind::Bridge,
+                libc::IFLA_INFO_KIND if value.starts_with(b"veth") => self.kind = LinkKind::Veth,
+                libc::IFLA_INFO_SLAVE_DATA => {
+                    for port in attributes(value) {
+                        let (kind, value) = port?;
+                        if kind == IFLA_BRPORT_ISOLATED {
+                            self.isolated = value == [1];
+                        }
+                    }
+                }
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+}
+
+const IFLA_GRO_MAX_SIZE: u16 = 58;
+const IFLA_TSO_MAX_SIZE: u16 = 59;
+const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
+const IFLA_GRO_IPV4_MAX_SIZE: u16 = 64;
+
+/// An address as the kernel shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SeenAddress {
+    /// Of its link.
+    pub(crate) index: u32,
+    pub(crate) net: IpNetwork,
+    /// Who set it. None on kernels before 5.18, and where nobody said.
+    pub(crate) protocol: Option<u8>,
+}
+
+impl SeenAddress {
+    /// Reads the payload of an RTM_NEWADDR; None for a family that is not IP.
+    pub(crate) fn parse(payload: &[u8]) -> Result<Option<SeenAddress>, DecodeError> {
+        const HEADER: usize = 8;
+        const IFA_PROTO: u16 = 11;
+        let (header, rest) = payload.split_at_checked(HEADER).ok_or_else(too_short)?;
+        let (mut address_, mut local, mut protocol) = (None, None, None);
+        for attribute in attributes(rest) {
+            match attribute? {
+                (libc::IFA_ADDRESS, value) => address_ = address(value),
+                (libc::IFA_LOCAL, value) => local = address(value),
+                (IFA_PROTO, value) => protocol = value.first().copied(),
+                _ => (),
+            }
+        }
+        // Where the two differ, IFA_ADDRESS is the far end of a point-to-point link.
+        let net = local.or(address_).and_then(|ip| IpNetwork::new(ip, header[1]).ok());
+        let index = number(&header[4..]).unwrap_or_default();
+        Ok(net.map(|net| SeenAddress { index, net, protocol }))
+    }
+}
+
+/// A route as the kernel shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SeenRoute {
+    pub(crate) to: IpNetwork,
+    pub(crate) via: Option<IpAddr>,
+    /// The links that it leaves by.
+    pub(crate) links: Vec<u32>,
+    pub(crate) table: u32,
+    pub(crate) protocol: u8,
+    /// RTN_UNICAST, RTN_BLACKHOLE, …
+    pub(crate) kind: u8,
+}
+
+impl SeenRoute {
+    /// Reads the payload of an RTM_NEWROUTE; None for a family that is not IP.
+    pub(crate) fn parse(payload: &[u8]) -> Result<Option<SeenRoute>, DecodeError> {
+        const HEADER: usize = 12;
+        let (header, rest) = payload.split_at_checked(HEADER).ok_or_else(too_short)?;
+        let any: IpAddr = match i32::from(header[0]) {
+            libc::AF_INET => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            libc::AF_INET6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
+            _ => return Ok(None),
+        };
+        let (mut to, mut via, mut links, mut table) = (any, None, Vec::new(), u32::from(header[4]));
+        for attribute in attributes(rest) {
+            match attribute? {
+                (libc::RTA_DST, value) => to = address(value).unwrap_or(any),
+                (libc::RTA_GATEWAY, value) => via = address(value),
+                // A family in two bytes, then the address: a gateway of the other family.
+                (libc::RTA_VIA, value) => via = value.get(2..).and_then(address),
+                (libc::RTA_OIF, value) => links.extend(number(value)),
+                (libc::RTA_MULTIPATH, value) => links.extend(hops(value)),
+                (libc::RTA_TABLE, value) => table = number(value).unwrap_or(table),
+                _ => (),
+            }
+        }
+        let to = IpNetwork::new(to, header[1]).ok();
+        Ok(to.map(|to| SeenRoute { to, via, links, table, protocol: header[5], kind: header[7] }))
+    }
+}
+
+/// The links of a route with several hops: each is a length, flags, hops and an index, then attributes of its own.
+fn hops(mut bytes: &[u8]) -> Vec<u32> {
+    let mut links = Vec::new();
+    while let Some(header) = bytes.first_chunk::<8>() {
+        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        links.extend(number(&header[4..]));
+        match bytes.get(length.max(header.len()).next_multiple_of(4)..) {
+            Some(rest) => bytes = rest,
+            None => break,
+        }
+    }
+    links
+}
+
+fn too_short() -> DecodeError {
+    DecodeError::from("the kernel's message is shorter than its header")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = (4 + value.len() as u16).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn link(attributes: &[Vec<u8>]) -> SeenLink {
+        let header = [&[0; 4][..], &7_u32.to_ne_bytes(), &1_u32.to_ne_bytes(), &[0; 4]].concat();
+        SeenLink::parse(&[header, attributes.concat()].concat()).unwrap()
+    }
+
+    #[test]
+    fn a_link_is_read_with_the_kind_and_isolation_nested_in_it() {
+        let info = [
+            attribute(libc::IFLA_INFO_KIND, b"veth\0"),
+            attribute(libc::IFLA_INFO_SLAVE_DATA, &attribute(33, &[1])),
+        ];
+        let seen = link(&[
+            attribute(libc::IFLA_IFNAME, b"blx\0"),
+            attribute(libc::IFLA_IFALIAS, b"bowline:here"),
+            attribute(libc::IFLA_MTU, &1400_u32.to_ne_bytes()),
+            attribute(libc::IFLA_LINKINFO, &info.concat()),
+        ]);
+        assert_eq!((seen.index, seen.up, seen.mtu, seen.kind), (7, true, 1400, LinkKind::Veth));
+        assert_eq!(seen.name.unwrap().as_str(), "blx");
+        assert_eq!(seen.alias.as_deref(), Some("bowline:here"));
+        assert!(seen.isolated);
+    }
+
+    #[test]
+    fn one_size_is_named_only_where_all_limits_agree() {
+        let size = |kind, n: u32| attribute(kind, &n.to_ne_bytes());
+        assert_eq!(link(&[size(libc::IFLA_GSO_MAX_SIZE, 9), size(IFLA_GRO_MAX_SIZE, 9)]).gso(), Some(9));
+        assert_eq!(link(&[size(libc::IFLA_GSO_MAX_SIZE, 9), size(IFLA_GRO_MAX_SIZE, 8)]).gso(), None);
+        assert_eq!(link(&[]).gso(), None);
+    }
+
+    #[test]
+    fn a_foreign_name_is_not_a_name() {
+        assert_eq!(link(&[attribute(libc::IFLA_IFNAME, "é\0".as_bytes())]).name, None);
+        assert_eq!(link(&[attribute(libc::IFLA_IFNAME, &[0xff, 0])]).name, None);
+    }
+
+    #[test]
+    fn a_damaged_message_is_an_error_and_not_a_shorter_one() {
+        assert!(SeenLink::parse(&[0; 15]).is_err());
+        assert!(SeenLink::parse(&[&[0; 16][..], &[200, 0, 3, 0]].concat()).is_err());
+        assert!(SeenAddress::parse(&[0; 3]).is_err());
+        assert!(SeenRoute::parse(&[2; 3]).is_err());
+    }
+
+    #[test]
+    fn a_route_of_several_hops_leaves_by_each_link() {
+        let hop = |index: u32| {
+            let gateway = attribute(libc::RTA_GATEWAY, &[10, 0, 0, 1]);
+            let mut bytes = (8 + gateway.len() as u16).to_ne_bytes().to_vec();
+            bytes.extend([0, 0]);
+            bytes.extend(index.to_ne_bytes());
+            bytes.extend(gateway);
+            bytes
+        };
+        let mut payload = vec![libc::AF_INET as u8, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
+        payload.extend(attribute(libc::RTA_MULTIPATH, &[hop(4), hop(5)].concat()));
+        let route = SeenRoute::parse(&payload).unwrap().unwrap();
+        assert_eq!((route.links, route.to.prefix()), (vec![4, 5], 0));
+        assert_eq!(hops(&[0; 8]), vec![0]);
+    }
+}

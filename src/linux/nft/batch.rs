@@ -1,0 +1,278 @@
+//! A transaction in the making: its messages, and what each of them does, for when one is refused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bowline_core::firewall::{Chain, Element, Rule, Set, TABLE};
+
+use super::element;
+use super::refusal::Refusal;
+use super::wire::{HEADERS, Writer, flag, kind};
+
+/// Elements per message. At most 100 bytes each, so that their attribute stays below 64 KiB.
+const CHUNK: usize = 400;
+
+mod attr {
+    pub(super) const TABLE: u16 = 1;
+    pub(super) const SET: u16 = 2;
+    pub(super) const ELEMENTS: u16 = 3;
+}
+
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    writer: Writer,
+    ops: Vec<Op<'a>>,
+}
+
+#[derive(Debug)]
+struct Op<'a> {
+    /// Where its message begins.
+    at: usize,
+    what: What<'a>,
+}
+
+/// What a message does.
+#[derive(Debug)]
+pub(super) enum What<'a> {
+    AddTable,
+    OwnTable,
+    DelTable,
+    AddSet(&'static str),
+    /// The elements of a rule's own set.
+    FillSet(&'static str),
+    AddChain(&'static Chain),
+    AddRule(&'static Chain, &'static Rule),
+    Elements(Verb, Vec<&'a Element>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Add,
+    /// Fails where the element is not there.
+    Delete,
+    /// Does not. Kernel 6.3 and later.
+    Destroy,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new() -> Batch<'a> {
+        let mut writer = Writer::default();
+        writer.bytes.reserve(512);
+        writer.bracket(kind::BATCH_BEGIN);
+        Batch { writer, ops: Vec::new() }
+    }
+
+    /// One operation on our table.
+    pub(super) fn op(&mut self, what: What<'a>, kind: u16, flags: u16, body: impl FnOnce(&mut Writer)) {
+        self.ops.push(Op { at: self.writer.bytes.len(), what });
+        self.writer.nftables(kind, flags, |w| {
+            w.text(attr::TABLE, TABLE);
+            body(w);
+        });
+    }
+
+    /// Operations on elements, in the order that the kernel wants them: by set, intervals ascending.
+    pub(super) fn elements(&mut self, verb: Verb, elements: impl IntoIterator<Item = &'a Element>) {
+        let mut sets: BTreeMap<Set, Vec<&Element>> = BTreeMap::new();
+        for element in elements {
+            sets.entry(element.set()).or_default().push(element);
+        }
+        for (set, mut elements) in sets {
+            elements.sort_by_cached_key(|e| element::key(e));
+            elements.dedup_by_key(|e| element::key(e));
+            for chunk in elements.chunks(CHUNK) {
+                let (kind, flags) = match verb {
+                    Verb::Add => (kind::NEW_ELEMENT, flag::CREATE),
+                    Verb::Delete => (kind::DEL_ELEMENT, 0),
+                    Verb::Destroy => (kind::DESTROY_ELEMENT, 0),
+                };
+                self.op(What::Elements(verb, chunk.to_vec()), kind, flags, |w| {
+                    w.text(attr::SET, set.name());
+                    w.nest(attr::ELEMENTS, |w| chunk.iter().for_each(|e| element::put(w, e)));
+                });
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Numbers all messages from `first` on, asks to be told of the last operation's success, and ends the
+    /// transaction. Returns the bytes to send, and may be called again for other numbers.
+    pub(super) fn seal(&mut self, first: u32) -> &[u8] {
+        let w = &mut self.writer;
+        if let Some(last) = self.ops.last() {
+            w.flag(last.at, flag::ACK);
+            w.bytes.truncate(last.at + w.len_at(last.at));
+        }
+        w.bracket(kind::BATCH_END);
+        let (mut at, mut sequence) = (0, first);
+        while at < w.bytes.len() {
+            at = w.number(at, sequence);
+            sequence = sequence.wrapping_add(1);
+        }
+        &w.bytes
+    }
+
+    /// How many operations there are. Their messages are numbered after that of the transaction's beginning.
+    pub(super) fn ops(&self) -> u32 {
+        u32::try_from(self.ops.len()).expect("a transaction is smaller than memory")
+    }
+
+    /// The operations' messages without what brackets them, each from its attributes on.
+    pub(super) fn bodies(&self) -> impl Iterator<Item = (&What<'a>, &[u8])> {
+        let w = &self.writer;
+        self.ops.iter().map(|op| (&op.what, &w.bytes[op.at + HEADERS..op.at + w.len_at(op.at)]))
+    }
+
+    /// What was refused; nothing where it was the transaction itself.
+    pub(super) fn what(&self, refusal: &Refusal) -> Option<&What<'a>> {
+        Some(&self.ops.get(refusal.op?)?.what)
+    }
+
+    /// The element that the kernel pointed at in its refusal, or the only one there was.
+    pub(super) fn element(&self, refusal: &Refusal) -> Option<&'a Element> {
+        let What::Elements(_, elements) = self.what(refusal)? else { return None };
+        if let [only] = elements[..] {
+            return Some(only);
+        }
+        let pointed = refusal.offset?;
+        let op = &self.ops[refusal.op?];
+        let mut writer = Writer::default();
+        // The elements are the last attribute of their message, so their sizes tell where each begins.
+        elements.iter().for_each(|e| element::put(&mut writer, e));
+        let begin = self.writer.len_at(op.at) - writer.bytes.len();
+        writer.bytes.clear();
+        elements.iter().copied().find(|e| {
+            element::put(&mut writer, e);
+            (begin..begin + writer.bytes.len()).contains(&pointed)
+        })
+    }
+}
+
+impl What<'_> {
+    pub(super) fn is_ownership(&self) -> bool {
+        matches!(self, What::OwnTable)
+    }
+
+    pub(super) fn is_destruction(&self) -> bool {
+        matches!(self, What::Elements(Verb::Destroy, _))
+    }
+}
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::AddTable => write!(f, "add table inet {TABLE}"),
+            What::OwnTable => write!(f, "own table inet {TABLE}"),
+            What::DelTable => write!(f, "delete table inet {TABLE}"),
+            What::AddSet(name) => write!(f, "add set {name}"),
+            What::FillSet(name) => write!(f, "fill set {name}"),
+            What::AddChain(chain) => write!(f, "add chain {}", chain.name),
+            What::AddRule(chain, rule) => write!(f, "add rule {} {rule}", chain.name),
+            What::Elements(verb, elements) => match elements[..] {
+                [only] => write!(f, "{verb} element {only}"),
+                [] => write!(f, "{verb} no elements"),
+                [first, ..] => write!(f, "{verb} {} elements of {}", elements.len(), first.set().name()),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verb::Add => write!(f, "add"),
+            Verb::Delete | Verb::Destroy => write!(f, "delete"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod unit {
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::nft::frame;
+
+    fn net(text: &str) -> Element {
+        Element::Masquerade(text.parse().unwrap())
+    }
+
+    const BEGIN: [u8; 20] = [20, 0, 0, 0, 0x10, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10];
+
+    fn end(sequence: u8) -> [u8; 20] {
+        [20, 0, 0, 0, 0x11, 0, 1, 0, sequence, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10]
+    }
+
+    #[test]
+    fn a_transaction_is_bracketed_numbered_and_acknowledged_at_its_last_operation() {
+        let mut batch = Batch::new();
+        frame::delete(&mut batch);
+        frame::claim(&mut batch);
+        let expected = [
+            &BEGIN[..],
+            &[32, 0, 0, 0, 2, 10, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+            &[12, 0, 1, 0],
+            b"bowline\0",
+            &[40, 0, 0, 0, 0, 10, 5, 4, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+            &[12, 0, 1, 0],
+            b"bowline\0",
+            &[8, 0, 2, 0, 0, 0, 0, 6], // owned, and beyond the owner's end
+            &end(10),
+        ];
+        assert_eq!(batch.seal(7), expected.concat());
+        assert_eq!(batch.seal(7), expected.concat(), "however often it is sealed");
+    }
+
+    #[test]
+    fn one_card_is_one_message() {
+        let element = Element::Network("bl-front".parse().unwrap());
+        let mut batch = Batch::new();
+        batch.elements(Verb::Destroy, [&element]);
+        let expected = [
+            &BEGIN[..],
+            &[80, 0, 0, 0, 30, 10, 5, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+            &[12, 0, 1, 0],
+            b"bowline\0",
+            &[13, 0, 2, 0],
+            b"networks\0\0\0\0",
+            &[32, 0, 3, 0x80, 28, 0, 1, 0x80, 24, 0, 1, 0x80, 20, 0, 1, 0],
+            b"bl-front\0\0\0\0\0\0\0\0",
+            &end(9),
+        ];
+        assert_eq!(batch.seal(7), expected.concat());
+    }
+
+    #[test]
+    fn many_elements_are_several_messages_that_each_fit_an_attribute() {
+        let links = (0..1000).map(|i| Element::Within(format!("bl-{i}").parse().unwrap()));
+        let nets = (0..1000).map(|i| net(&format!("fd00:0:0:{i:x}::/64")));
+        let elements: Vec<Element> = links.chain(nets).collect();
+        let mut batch = Batch::new();
+        batch.elements(Verb::Add, &elements);
+        assert_eq!(batch.ops(), 6);
+        assert!(batch.bodies().all(|(_, body)| body.len() < 40_000));
+    }
+
+    #[test]
+    fn the_element_that_the_kernel_points_at_is_named() {
+        let elements = ["10.0.2.0/24", "255.0.0.0/8", "10.0.1.0/24"].map(net);
+        let mut batch = Batch::new();
+        batch.elements(Verb::Add, &elements);
+        // Headers, table, set, the list's header; then 40 bytes for each of the first two, which have an end.
+        let list = 20 + 12 + 16 + 4;
+        for (offset, expected) in [
+            (list, Some(&elements[2])),
+            (list + 16, Some(&elements[2])),
+            (list + 40, Some(&elements[0])),
+            (list + 80, Some(&elements[1])),
+            (list - 4, None),
+            (9999, None),
+        ] {
+            let refusal = Refusal { op: Some(0), errno: Errno::ENOTEMPTY, text: None, offset: Some(offset) };
+            assert_eq!(batch.element(&refusal), expected, "{offset}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What the kernel has in our table, read back piece by piece, so that no other table is dumped with it.
+
+use std::collections::BTreeSet;
+
+use bowline_core::firewall::{Chain, Element, FRAME, Set, TABLE};
+use nix::errno::Errno;
+
+use super::batch::{Batch, What};
+use super::element;
+use super::frame::{self, FIRST_ID, OWNER, PERSIST};
+use super::refusal::Fault;
+use super::rule::OWN_SET;
+use super::socket::Socket;
+use super::wire::{self, Attr, flag, kind};
+
+type Result<T> = std::result::Result<T, Fault>;
+
+mod attr {
+    pub(super) const TABLE: u16 = 1;
+    pub(super) const TABLE_FLAGS: u16 = 2;
+    pub(super) const TABLE_USE: u16 = 3;
+    pub(super) const TABLE_OWNER: u16 = 7;
+    pub(super) const CHAIN_NAME: u16 = 3;
+    pub(super) const SET_NAME: u16 = 2;
+    pub(super) const RULE_CHAIN: u16 = 2;
+    pub(super) const ELEMENTS_SET: u16 = 2;
+    pub(super) const ELEMENTS_LIST: u16 = 3;
+    pub(super) const GENERATION: u16 = 1;
+}
+
+/// Our table's own properties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Table {
+    flags: u32,
+    /// How many sets and chains with a name are in it.
+    parts: usize,
+    /// The port of the socket that owns it.
+    pub(super) owner: Option<u32>,
+}
+
+impl Table {
+    /// Made to be owned, but its owner is gone.
+    pub(super) fn is_orphan(self) -> bool {
+        self.flags & PERSIST != 0 && self.flags & OWNER == 0
+    }
+}
+
+pub(super) fn table(socket: &mut Socket) -> Result<Option<Table>> {
+    let Some(table) = one(socket, kind::GET_TABLE, None)? else { return Ok(None) };
+    let number = |kind| wire::find_be32(&table, kind);
+    Ok(Some(Table {
+        flags: number(attr::TABLE_FLAGS).unwrap_or(0),
+        parts: number(attr::TABLE_USE).unwrap_or(0) as usize,
+        owner: number(attr::TABLE_OWNER),
+    }))
+}
+
+/// Rises with every transaction on any table of the namespace.
+pub(super) fn generation(socket: &mut Socket) -> Result<Option<u32>> {
+    let answers = socket.ask(kind::GET_GENERATION, flag::ACK, |_| {})?;
+    Ok(answers.first().and_then(|answer| wire::find_be32(answer, attr::GENERATION)))
+}
+
+/// The elements of a set. None where it is not there, or holds what we would not put there.
+pub(super) fn elements(socket: &mut Socket, set: Set) -> Result<Option<BTreeSet<Element>>> {
+    let answers = absent_is_none(socket.ask(kind::GET_ELEMENT, flag::DUMP, |w| {
+        w.text(attr::TABLE, TABLE);
+        w.text(attr::ELEMENTS_SET, set.name());
+    }))?;
+    let Some(answers) = answers else { return Ok(None) };
+    let mut entries = Vec::new();
+    for answer in &answers {
+        let list = wire::find(answer, attr::ELEMENTS_LIST).unwrap_or_default();
+        let Some(some) = element::entries(list) else { return Ok(None) };
+        entries.extend(some);
+    }
+    Ok(element::read(set, &entries))
+}
+
+/// Whether our table is there with exactly the sets, chains and rules that this version gives it.
+pub(super) fn frame_is_whole(socket: &mut Socket) -> Result<bool> {
+    let Some(table) = table(socket)? else { return Ok(false) };
+    if table.parts != frame::parts() {
+        return Ok(false);
+    }
+    let mut wanted = Batch::new();
+    frame::fill(&mut wanted);
+
+    let mut rules = Vec::new();
+    for chain in FRAME {
+        let Some(seen) = self::rules(socket, chain)? else { return Ok(false) };
+        if seen.len() != chain.rules.len() {
+            return Ok(false);
+        }
+        rules.extend(seen);
+    }
+    let mut rules = rules.into_iter();
+    for (what, wanted) in wanted.bodies() {
+        let seen = match what {
+            What::AddChain(chain) => one(socket, kind::GET_CHAIN, Some((attr::CHAIN_NAME, chain.name)))?,
+            What::AddRule(..) => rules.next(),
+            // A set of a rule's own cannot be changed, and is not there without its rule.
+            What::AddSet(name) if !Set::ALL.iter().any(|set| set.name() == *name) => continue,
+            What::AddSet(name) => one(socket, kind::GET_SET, Some((attr::SET_NAME, name)))?,
+            What::FillSet(_) | What::Elements(..) | What::AddTable | What::OwnTable | What::DelTable => {
+                continue;
+            }
+        };
+        if !seen.is_some_and(|seen| shows(&seen, wanted)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The rules of a chain, in order. None where there is no such chain.
+fn rules(socket: &mut Socket, chain: &Chain) -> Result<Option<Vec<Vec<u8>>>> {
+    absent_is_none(socket.ask(kind::GET_RULE, flag::DUMP, |w| {
+        w.text(attr::TABLE, TABLE);
+        w.text(attr::RULE_CHAIN, chain.name);
+    }))
+}
+
+/// One object in our table, or the table itself, by its name.
+fn one(socket: &mut Socket, kind: u16, name: Option<(u16, &str)>) -> Result<Option<Vec<u8>>> {
+    let answers = absent_is_none(socket.ask(kind, flag::ACK, |w| {
+        w.text(attr::TABLE, TABLE);
+        if let Some((kind, name)) = name {
+            w.text(kind, name);
+        }
+    }))?;
+    Ok(answers.unwrap_or_default().into_iter().next())
+}
+
+fn absent_is_none<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Fault::Refused(all)) if all.iter().all(|refusal| refusal.errno == Errno::ENOENT) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Whether the kernel shows what we have sent: for each attribute sent one of the same type and value, in the same order,
+/// and none of that type besides. Attributes of other types are the kernel's own.
+fn shows(seen: &[u8], sent: &[u8]) -> bool {
+    let mut seen: Vec<Attr<'_>> = wire::attrs(seen).collect();
+    let mut sent_kinds = BTreeSet::new();
+    for attr in wire::attrs(sent) {
+        if is_of_the_transaction(&attr) {
+            continue;
+        }
+        sent_kinds.insert(attr.kind);
+        let Some(at) = seen.iter().position(|s| s.kind == attr.kind) else {
+            // Some numbers are left out where they are zero.
+            if attr.value == [0; 4] {
+                continue;
+            }
+            return false;
+        };
+        let value = seen.remove(at).value;
+        let same = if attr.nested { shows(value, attr.value) } else { same_value(value, attr.value) };
+        if !same {
+            return false;
+        }
+    }
+    !seen.iter().any(|s| sent_kinds.contains(&s.kind))
+}
+
+/// The numbers of sets are not kept.
+fn is_of_the_transaction(attr: &Attr<'_>) -> bool {
+    let number = attr.value.try_into().map(u32::from_be_bytes);
+    !attr.nested && number.is_ok_and(|number| (FIRST_ID..FIRST_ID + 0x1000).contains(&number))
+}
+
+/// A set without a name gets one.
+fn same_value(seen: &[u8], sent: &[u8]) -> bool {
+    let pattern = OWN_SET.trim_end_matches("%d").as_bytes();
+    seen == sent || (sent.starts_with(OWN_SET.as_bytes()) && seen.starts_with(pattern))
+}

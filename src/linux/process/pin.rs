@@ -1,0 +1,97 @@
+//! Names for network namespaces, as `ip netns` keeps them: each is mounted over a file in /run/netns.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use bowline_core::name::Name;
+use bowline_core::{Code, Error, Result};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+/// Where `ip netns` looks.
+pub const NETNS_DIR: &str = "/run/netns";
+
+const NOTHING: Option<&str> = None;
+
+/// Gives the namespace a name that no other has. It lives until [`unpin`], whatever becomes of its processes.
+pub fn pin(name: &Name, netns: impl AsFd) -> Result<PathBuf> {
+    share_dir()?;
+    let path = pinned(name);
+    let what = || format!("name the network namespace {}", path.display());
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o0).open(&path).map_err(|e| match e
+        .kind()
+    {
+        io::ErrorKind::AlreadyExists => {
+            Error::new(Code::EndpointExists, what()).because("there is one of that name").fix(format!(
+                "choose another --name; see: ip netns list; if nobody needs it: ip netns del {name}"
+            ))
+        }
+        io::ErrorKind::PermissionDenied => Error::new(Code::Denied, what()).because(e).fix("run as root"),
+        _ => Error::new(Code::Kernel, what()).because(e),
+    })?;
+    let source = format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd());
+    if let Err(e) = mount(Some(source.as_str()), &path, NOTHING, MsFlags::MS_BIND, NOTHING) {
+        let error = refused(&what(), e);
+        return Err(match fs::remove_file(&path) {
+            Ok(()) => error,
+            Err(left) => error.because(format!("and {} stays: {left}", path.display())),
+        });
+    }
+    Ok(path)
+}
+
+/// Takes the name away. One that nobody has is as good.
+pub fn unpin(name: &Name) -> Result<()> {
+    let path = pinned(name);
+    let what = || format!("remove the network namespace {}", path.display());
+    // Detached: a mount namespace made meanwhile may hold a copy, which must not keep the name.
+    match umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => (),
+        Err(e) => return Err(refused(&what(), e)),
+    }
+    match fs::remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::new(Code::Kernel, what()).because(e)),
+        _ => Ok(()),
+    }
+}
+
+/// The file of that name.
+pub fn pinned(name: &Name) -> PathBuf {
+    Path::new(NETNS_DIR).join(name.as_str())
+}
+
+/// Makes the directory a shared mount, so that names given in one mount namespace show, and go, in all.
+/// The lock is the one that `ip` takes: two at once would mount the directory twice.
+fn share_dir() -> Result<()> {
+    let what = || format!("prepare {NETNS_DIR}");
+    let denied_or_not = |e: &io::Error| match e.kind() {
+        io::ErrorKind::PermissionDenied => Error::new(Code::Denied, what()).because(e).fix("run as root"),
+        _ => Error::new(Code::Kernel, what()).because(e),
+    };
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(NETNS_DIR).map_err(|e| denied_or_not(&e))?;
+    let dir = File::open(NETNS_DIR).map_err(|e| denied_or_not(&e))?;
+    let _lock = Flock::lock(dir, FlockArg::LockExclusive).map_err(|(_, e)| refused(&what(), e))?;
+    let share = || mount(NOTHING, NETNS_DIR, NOTHING, MsFlags::MS_SHARED | MsFlags::MS_REC, NOTHING);
+    match share() {
+        // It is no mount point yet.
+        Err(Errno::EINVAL) => {
+            mount(Some(NETNS_DIR), NETNS_DIR, NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)
+                .and_then(|()| share())
+                .map_err(|e| refused(&what(), e))
+        }
+        outcome => outcome.map_err(|e| refused(&what(), e)),
+    }
+}
+
+fn refused(what: &str, errno: Errno) -> Error {
+    match errno {
+        Errno::EPERM | Errno::EACCES => {
+            Error::new(Code::Denied, what).because(errno.desc()).fix("run as root")
+        }
+        _ => Error::new(Code::Kernel, what).because(errno.desc()),
+    }
+}
