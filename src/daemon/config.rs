@@ -10,7 +10,7 @@ use bowline_core::network::prefix;
 use bowline_core::{Code, Context, Error, Result};
 use ipnetwork::IpNetwork;
 
-pub use keys::{KEYS, Key};
+pub use keys::{KEYS, Key, toml_value};
 
 pub const PATH: &str = "/etc/bowline/bowline.toml";
 

@@ -5,7 +5,6 @@ mod signals;
 
 use std::fs;
 use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -34,7 +33,7 @@ pub struct Options {
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,
     /// Written to, and closed, when the daemon is ready.
-    pub ready: Option<OwnedFd>,
+    pub ready: Option<fs::File>,
 }
 
 /// Serves until a signal ends it.
@@ -121,10 +120,10 @@ fn write_pid(run_dir: &Path) -> Result<()> {
         .map_err(|e| crate::store::unwritable(&format!("write {}", path.display()), &e))
 }
 
-fn tell_ready(ready: Option<OwnedFd>) {
-    if let Some(fd) = ready {
+fn tell_ready(ready: Option<fs::File>) {
+    if let Some(mut pipe) = ready {
         // Whoever waited may have left; that is no failure of ours.
-        drop(fs::File::from(fd).write_all(b"ready\n"));
+        drop(pipe.write_all(b"ready\n"));
     }
     signals::tell_systemd(&[sd_notify::NotifyState::Ready]);
 }

@@ -118,6 +118,19 @@ impl Takes {
     }
 }
 
+/// A value in force, as the file would have it.
+pub fn toml_value(key: &str, value: &str) -> String {
+    let takes = KEYS.iter().find(|known| known.name == key).map_or(Takes::Text, |known| known.takes);
+    match takes {
+        Takes::Number => value.to_string(),
+        Takes::TextOrNumber if value.parse::<i64>().is_ok() => value.to_string(),
+        Takes::Texts => {
+            Value::Array(value.split(',').map(|v| Value::String(v.trim().to_string())).collect()).to_string()
+        }
+        Takes::Text | Takes::TextOrNumber => Value::String(value.to_string()).to_string(),
+    }
+}
+
 fn mistyped(key: &Key, value: &Value) -> Error {
     Error::new(Code::InvalidConfig, format!("{} has the wrong type", key.name)).because(format!(
         "it takes {}, and {} was given",
