@@ -1,0 +1,243 @@
+//! The whole command line against a daemon that answers from a list.
+
+mod fake;
+mod flow;
+mod root;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use bowline_api::{Client, v1};
+
+pub(crate) use fake::Fake;
+
+use crate::io::Io;
+use crate::session::Session;
+use crate::{BenchArgs, ConfigArgs, DaemonArgs, Outer};
+
+#[derive(Debug, Default)]
+pub(crate) struct Captured {
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
+
+impl Captured {
+    pub(crate) fn io(&mut self) -> Io<'_> {
+        Io { out: &mut self.out, err: &mut self.err }
+    }
+
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8(self.out.clone()).unwrap()
+    }
+
+    pub(crate) fn err(&self) -> String {
+        String::from_utf8(self.err.clone()).unwrap()
+    }
+}
+
+pub(crate) fn session(socket: impl AsRef<Path>) -> Session {
+    Session::new(Client::new(socket.as_ref()), false)
+}
+
+fn outer() -> Outer {
+    Outer {
+        daemon: |args: DaemonArgs| {
+            Err(bowline_core::Error::new(bowline_core::Code::DaemonRunning, format!("{:?}", args.socket)))
+        },
+        config_check: |_: ConfigArgs| Ok("valid\n".to_string()),
+        config_show: |args: ConfigArgs| Ok(format!("origin {}\n", args.origin)),
+        bench: |args: BenchArgs, session: &Session| {
+            Err(bowline_core::Error::new(
+                bowline_core::Code::Busy,
+                format!("{:?} {}", args.command, session.json),
+            ))
+        },
+    }
+}
+
+/// The exit code, standard output and standard error of one command line.
+pub(crate) fn run(args: &[OsString]) -> (u8, String, String) {
+    let mut io = Captured::default();
+    let code = crate::run(args, &outer(), &mut io.io());
+    (code, io.out(), io.err())
+}
+
+/// A directory of one test's own.
+#[derive(Debug)]
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> Scratch {
+        let dir = std::env::temp_dir().join(format!("bowline-cli-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        Scratch(dir)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A program that runs these lines of shell.
+    pub(crate) fn script(&self, lines: &str) -> PathBuf {
+        let path = self.path("program");
+        fs::write(&path, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+const CREATED: u64 = 1_763_627_640_000;
+
+fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+fn subnet(cidr: &str, gateway: &str, used: u64, size: u64) -> v1::SubnetStatus {
+    v1::SubnetStatus {
+        cidr: cidr.into(),
+        gateway: gateway.parse().unwrap(),
+        ip_range: None,
+        aux_addresses: BTreeMap::new(),
+        used,
+        size,
+    }
+}
+
+/// One of everything: two families, an internal network with a hostile label, and one that is no bridge.
+pub(crate) fn networks() -> Vec<v1::Network> {
+    let front = v1::Network {
+        id: "0123456789abcdef0011223344556677".into(),
+        name: "front".into(),
+        driver: v1::Driver::Bridge,
+        subnets: vec![
+            v1::SubnetStatus {
+                ip_range: Some("10.9.0.128/25".into()),
+                aux_addresses: [("router".to_string(), "10.9.0.2".parse().unwrap())].into(),
+                ..subnet("10.9.0.0/24", "10.9.0.1", 3, 254)
+            },
+            subnet("fd00:9::/64", "fd00:9::1", 2, 9_007_199_254_740_991),
+        ],
+        routes: vec![v1::StaticRoute { to: "192.0.2.0/24".into(), via: "10.9.0.254".parse().unwrap() }],
+        mtu_bytes: 1500,
+        internal: false,
+        isolation: v1::Isolation::Published,
+        icc: true,
+        masquerade: true,
+        gso: v1::Gso::Auto,
+        gso_max_bytes: Some(196_608),
+        bridge: Some("bl-front".into()),
+        labels: BTreeMap::new(),
+        created_unix_ms: CREATED,
+        endpoints: vec![v1::Member {
+            id: "ffff456789abcdef0011223344556677".into(),
+            name: "web".into(),
+            interface: "eth0".into(),
+            addresses: vec!["10.9.0.129/24".into(), "fd00:9::2/64".into()],
+            mac: "02:00:00:00:00:01".into(),
+        }],
+    };
+    let back = v1::Network {
+        id: "1123456789abcdef0011223344556677".into(),
+        name: "back".into(),
+        subnets: vec![subnet("10.8.0.0/24", "10.8.0.1", 1, 254)],
+        routes: Vec::new(),
+        internal: true,
+        isolation: v1::Isolation::Strict,
+        icc: false,
+        masquerade: false,
+        gso: v1::Gso::On,
+        gso_max_bytes: None,
+        bridge: Some("bl-back".into()),
+        labels: labels(&[("tier", "data\u{1b}[31m")]),
+        endpoints: Vec::new(),
+        ..front.clone()
+    };
+    let host = v1::Network {
+        id: "2123456789abcdef0011223344556677".into(),
+        name: "host".into(),
+        driver: v1::Driver::Host,
+        subnets: Vec::new(),
+        routes: Vec::new(),
+        bridge: None,
+        gso_max_bytes: None,
+        endpoints: Vec::new(),
+        ..front.clone()
+    };
+    vec![front, back, host]
+}
+
+pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
+    let card = v1::Interface {
+        name: "eth0".into(),
+        network: "front".into(),
+        network_id: "0123456789abcdef0011223344556677".into(),
+        mac: "02:00:00:00:00:01".into(),
+        addresses: vec!["10.9.0.129/24".into(), "fd00:9::2/64".into()],
+        gateways: vec!["10.9.0.1".into(), "fd00:9::1".into()],
+        default_route: true,
+        gw_priority: 0,
+        mtu_bytes: 1500,
+        aliases: vec!["api".into()],
+        host_link: "blabcdefghijk".into(),
+    };
+    let inner = v1::Interface {
+        name: "eth1".into(),
+        network: "back".into(),
+        network_id: "1123456789abcdef0011223344556677".into(),
+        mac: "02:00:00:00:00:02".into(),
+        addresses: vec!["10.8.0.2/24".into()],
+        gateways: Vec::new(),
+        default_route: false,
+        aliases: Vec::new(),
+        ..card.clone()
+    };
+    let web = v1::Endpoint {
+        id: "ffff456789abcdef0011223344556677".into(),
+        name: "web".into(),
+        hostname: "web.example".into(),
+        state: v1::EndpointState::Live,
+        netns: v1::NetnsStatus { cookie: 4711, path: Some("/run/netns/web".into()) },
+        interfaces: vec![card, inner],
+        labels: labels(&[("owner", "a\nb")]),
+        created_unix_ms: CREATED,
+    };
+    let old = v1::Endpoint {
+        id: "eeee456789abcdef0011223344556677".into(),
+        name: "old".into(),
+        hostname: "old".into(),
+        state: v1::EndpointState::Stopped,
+        netns: v1::NetnsStatus { cookie: 4712, path: None },
+        interfaces: Vec::new(),
+        labels: BTreeMap::new(),
+        ..web.clone()
+    };
+    vec![web, old]
+}
+
+pub(crate) fn info() -> v1::Info {
+    v1::Info {
+        version: "0.1.0".into(),
+        pid: 12,
+        kernel: "6.18.0".into(),
+        uptime_s: 3_700,
+        socket: "/run/bowline/bowline.sock".into(),
+        state_dir: "/var/lib/bowline".into(),
+        run_dir: "/run/bowline".into(),
+        config: "/etc/bowline/bowline.toml".into(),
+        networks: 2,
+        endpoints: 3,
+        addresses_used: 5,
+        rss_bytes: 9 << 20,
+        run_store_bytes: 1 << 16,
+        state_store_bytes: 1500,
+    }
+}

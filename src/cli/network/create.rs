@@ -1,0 +1,202 @@
+//! `bowline network create`: from flags, and docker's options, to one wish.
+
+mod options;
+mod subnets;
+
+use bowline_api::v1::{self, CreateNetwork, StaticRoute};
+use bowline_core::Result;
+use clap::{Args, ValueEnum};
+
+use super::pair;
+use crate::exit;
+use crate::io::Io;
+use crate::session::Session;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  bowline network create front                       a free subnet from the pools
+  bowline network create front --subnet 10.9.0.0/24 --subnet fd00:9::/64
+  bowline network create back --internal             members reach one another, nothing else
+  bowline network create lan --subnet 10.9.0.0/16 --ip-range 10.9.4.0/24 --gateway 10.9.0.254
+  bowline network create front --dry-run             what it would do to the kernel
+
+Gateways, ranges and auxiliary addresses go to the subnet that contains them.";
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CreateArgs {
+    /// The name: 1 to 64 of A-Z a-z 0-9 . _ -
+    name: String,
+
+    /// How members are tied together
+    #[arg(short, long, value_enum, default_value = "bridge")]
+    driver: Driver,
+
+    /// Its addresses, such as 10.9.0.0/24 or fd00:9::/64; may be given again for the other family
+    #[arg(long = "subnet", value_name = "CIDR", value_delimiter = ',', help_heading = "Addresses")]
+    subnets: Vec<String>,
+
+    /// The host's address on the network [default: the first of the subnet]
+    #[arg(long = "gateway", value_name = "IP", value_delimiter = ',', help_heading = "Addresses")]
+    gateways: Vec<std::net::IpAddr>,
+
+    /// Choose addresses from this part of the subnet only
+    #[arg(long = "ip-range", value_name = "CIDR", value_delimiter = ',', help_heading = "Addresses")]
+    ranges: Vec<String>,
+
+    /// An address that belongs to something else, and is never given out
+    #[arg(long = "aux-address", value_name = "NAME=IP", value_delimiter = ',', help_heading = "Addresses")]
+    #[arg(value_parser = subnets::aux)]
+    aux: Vec<(String, std::net::IpAddr)>,
+
+    /// Choose an IPv6 subnet too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, help_heading = "Addresses")]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    ipv6: Option<bool>,
+
+    /// Choose an IPv4 subnet [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, help_heading = "Addresses")]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    ipv4: Option<bool>,
+
+    /// IPv6 only: the same as --ipv4=false
+    #[arg(long, conflicts_with = "ipv4", help_heading = "Addresses")]
+    no_ipv4: bool,
+
+    /// A destination that members reach by a router on the network; may be given again
+    #[arg(long = "route", value_name = "CIDR,ROUTER", value_parser = subnets::route)]
+    #[arg(help_heading = "Addresses")]
+    routes: Vec<StaticRoute>,
+
+    /// Members reach one another and nothing else
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, help_heading = "Access")]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    internal: Option<bool>,
+
+    /// Who may open connections to members from outside [default: published]
+    #[arg(long, value_enum, value_name = "WHO", help_heading = "Access")]
+    isolation: Option<Isolation>,
+
+    /// Keep the host's other networks out: the same as --isolation strict
+    #[arg(long, conflicts_with = "isolation", help_heading = "Access")]
+    isolate: bool,
+
+    /// Members reach the gateway, but not one another
+    #[arg(long, help_heading = "Access")]
+    no_icc: bool,
+
+    /// Members keep their own addresses when they leave the host
+    #[arg(long, help_heading = "Access")]
+    no_masquerade: bool,
+
+    /// Largest packet in bytes [default: the uplink's]
+    #[arg(long, value_name = "BYTES", help_heading = "Link")]
+    mtu: Option<u32>,
+
+    /// Super-packets larger than 64 KiB between members [default: auto]
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = "Link")]
+    gso: Option<Gso>,
+
+    /// An option by docker's name, such as com.docker.network.driver.mtu=1400
+    #[arg(short, long = "opt", value_name = "KEY=VALUE", value_parser = pair, help_heading = "Link")]
+    options: Vec<(String, String)>,
+
+    /// A label of yours; may be given again
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Print the name only
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Driver {
+    /// A bridge of the host's, and a veth pair for each member
+    Bridge,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Isolation {
+    /// Anybody with a route
+    Open,
+    /// Anybody, to published ports only
+    Published,
+    /// Published ports, but no other network of this host's
+    Strict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Gso {
+    /// Where no slower uplink pays for it
+    Auto,
+    On,
+    Off,
+}
+
+pub(super) fn execute(args: CreateArgs, session: &Session, io: &mut Io<'_>) -> Result<u8> {
+    let (dry_run, quiet) = (args.dry_run, args.quiet);
+    let wish = args.wish()?;
+    if dry_run {
+        return io.plan(session, &session.client.plan_network(&wish)?);
+    }
+    let made = session.client.create_network(&wish)?;
+    match session.json {
+        true => io.json(&made)?,
+        false => io.data(&format!("{}\n", made.name))?,
+    }
+    if !quiet {
+        for subnet in &made.subnets {
+            io.note(session, &format!("{}: subnet {}, gateway {}", made.name, subnet.cidr, subnet.gateway));
+        }
+    }
+    Ok(exit::OK)
+}
+
+impl CreateArgs {
+    /// What to ask the daemon for. What cannot be understood is an error before any call.
+    pub(super) fn wish(self) -> Result<CreateNetwork> {
+        let asked = options::read(&self.options)?;
+        let isolation = self.isolation.or(self.isolate.then_some(Isolation::Strict));
+        let no = |flag: bool| flag.then_some(false);
+        Ok(CreateNetwork {
+            name: self.name,
+            driver: match self.driver {
+                Driver::Bridge => v1::Driver::Bridge,
+            },
+            subnets: subnets::matched(&self.subnets, &self.gateways, &self.ranges, self.aux)?,
+            ipv4: self.ipv4.unwrap_or(!self.no_ipv4),
+            ipv6: self.ipv6.unwrap_or(false),
+            routes: self.routes,
+            mtu_bytes: options::one("--mtu", self.mtu, asked.mtu)?,
+            internal: self.internal.unwrap_or(false),
+            isolation: options::one("--isolation", isolation, asked.isolation)?
+                .map_or(v1::Isolation::Published, Isolation::wire),
+            icc: options::one("--no-icc", no(self.no_icc), asked.icc)?.unwrap_or(true),
+            masquerade: options::one("--no-masquerade", no(self.no_masquerade), asked.masquerade)?
+                .unwrap_or(true),
+            gso: match self.gso.unwrap_or(Gso::Auto) {
+                Gso::Auto => v1::Gso::Auto,
+                Gso::On => v1::Gso::On,
+                Gso::Off => v1::Gso::Off,
+            },
+            labels: self.labels.into_iter().collect(),
+        })
+    }
+}
+
+impl Isolation {
+    pub(super) fn wire(self) -> v1::Isolation {
+        match self {
+            Isolation::Open => v1::Isolation::Open,
+            Isolation::Published => v1::Isolation::Published,
+            Isolation::Strict => v1::Isolation::Strict,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! `-o key=value`: docker's names for what has a flag of its own here.
+
+use std::fmt::Debug;
+
+use bowline_core::{Code, Error, Result};
+
+use super::Isolation;
+
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    pub(super) mtu: Option<u32>,
+    pub(super) icc: Option<bool>,
+    pub(super) masquerade: Option<bool>,
+    pub(super) isolation: Option<Isolation>,
+}
+
+const KNOWN: &str = "com.docker.network.driver.mtu (or mtu), com.docker.network.bridge.enable_icc, \
+                     com.docker.network.bridge.enable_ip_masquerade, isolate";
+
+pub(super) fn read(pairs: &[(String, String)]) -> Result<Options> {
+    let mut options = Options::default();
+    for (key, value) in pairs {
+        let bad = |what: &str| {
+            Error::new(Code::InvalidRequest, format!("driver option {key}={value} is not usable"))
+                .because(format!("the value is not {what}"))
+        };
+        let yes_or_no = || switch(value).ok_or_else(|| bad("true or false"));
+        match key.as_str() {
+            "com.docker.network.driver.mtu" | "mtu" => {
+                options.mtu = Some(value.parse().map_err(|_| bad("a number of bytes"))?);
+            }
+            "com.docker.network.bridge.enable_icc" => options.icc = Some(yes_or_no()?),
+            "com.docker.network.bridge.enable_ip_masquerade" => options.masquerade = Some(yes_or_no()?),
+            "isolate" if value == "strict" => options.isolation = Some(Isolation::Strict),
+            "isolate" => options.isolation = yes_or_no()?.then_some(Isolation::Strict),
+            _ => {
+                return Err(Error::new(Code::InvalidRequest, format!("driver option {key} is not known"))
+                    .fix(format!("the known options are {KNOWN}")));
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// The one value of a flag and of the option that means the same.
+pub(super) fn one<T: PartialEq + Copy + Debug>(
+    flag: &str,
+    by_flag: Option<T>,
+    by_option: Option<T>,
+) -> Result<Option<T>> {
+    match (by_flag, by_option) {
+        (Some(a), Some(b)) if a != b => {
+            Err(Error::new(Code::InvalidOption, format!("{flag} and an option given by -o disagree"))
+                .fix("give one of them"))
+        }
+        (a, b) => Ok(a.or(b)),
+    }
+}
+
+/// The words that docker takes for a truth value.
+fn switch(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
