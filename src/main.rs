@@ -1,1 +1,77 @@
-fn main() {}
+//! bowline: one program, and the one place that chooses implementations.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bowline_bench::attach;
+use bowline_cli::{BenchArgs, BenchCommand, ConfigArgs, DaemonArgs, LogFormat, Outer, Session};
+use bowline_core::Result;
+use bowline_core::kernel::Kernel;
+use bowline_daemon::config::{self, Config};
+
+/// The exit code of a check that was made and said no.
+const CHECK_SAID_NO: u8 = 7;
+
+fn main() -> ExitCode {
+    let outer = Outer { daemon, config_check, config_show, bench };
+    ExitCode::from(bowline_cli::main(std::env::args_os(), &outer))
+}
+
+fn daemon(args: DaemonArgs) -> Result<()> {
+    let kernel: Arc<dyn Kernel> = if args.rehearse {
+        Arc::new(bowline_core::memory::Kernel::new())
+    } else {
+        Arc::new(bowline_linux::Kernel::new(bowline_linux::Options { kill_at_call: args.kill_at_call })?)
+    };
+    let options = bowline_daemon::Options {
+        config: args.config,
+        socket: args.socket,
+        run_dir: args.run_dir,
+        state_dir: args.state_dir,
+        log: args.log,
+        log_format: args.log_format.map(|format| match format {
+            LogFormat::Text => config::LogFormat::Text,
+            LogFormat::Json => config::LogFormat::Json,
+        }),
+        ready: args.ready_fd.map(|_| bowline_linux::process::take_ready_pipe()).transpose()?,
+    };
+    bowline_daemon::run(options, kernel)
+}
+
+fn config_check(args: ConfigArgs) -> Result<String> {
+    Config::load(args.config.as_deref())?;
+    Ok("the configuration is valid\n".to_string())
+}
+
+/// As a file that could be used.
+fn config_show(args: ConfigArgs) -> Result<String> {
+    let mut text = String::new();
+    let mut section = "";
+    for setting in Config::settings(args.config.as_deref())? {
+        let (table, key) = setting.key.split_once('.').expect("every key is in a table");
+        if table != section {
+            text += &format!("{}[{table}]\n", if section.is_empty() { "" } else { "\n" });
+            section = table;
+        }
+        let origin = if args.origin { format!("  # {}", setting.origin) } else { String::new() };
+        text += &format!("{key} = {}{origin}\n", config::toml_value(setting.key, &setting.value));
+    }
+    Ok(text)
+}
+
+fn bench(args: BenchArgs, session: &Session) -> Result<u8> {
+    let BenchCommand::Attach { quick, endpoints, clients } = args.command;
+    let usual = if quick { attach::Options::quick() } else { attach::Options::full() };
+    let options = attach::Options {
+        endpoints: endpoints.unwrap_or(usual.endpoints),
+        clients: clients.unwrap_or(usual.clients),
+        ..usual
+    };
+    let report = attach::run(options, &|step| eprintln!("{step} …"))?;
+    if session.json {
+        println!("{}", serde_json::to_string_pretty(&report).expect("a report has string keys only"));
+    } else {
+        print!("{report}");
+    }
+    Ok(if report.all_ok() { 0 } else { CHECK_SAID_NO })
+}

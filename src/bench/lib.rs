@@ -1,1 +1,9 @@
-//! placeholder
+//! Measures bowline from outside, as a client sees it, and says whether a figure meets its goal.
+//! Everything happens in namespaces made for it: the machine's own network is not touched.
+
+pub mod attach;
+pub mod figure;
+pub mod machine;
+mod rig;
+
+pub use figure::{Figure, Report};
