@@ -14,8 +14,15 @@ pub trait Kernel: Send + Sync {
     /// Enters a namespace and keeps it at hand until [`Kernel::close`]. Fails where the door leads to something else.
     fn open(&self, door: &Door) -> Result<Place>;
 
-    /// Lets go of a container's namespace, so that it can die with its last process. A host's place stays open.
+    /// Lets go of a container's namespace, so that it can die with its last process.
     fn close(&self, place: Place);
+
+    /// Makes a namespace one that networks live in. It is kept, and kept alive, until [`Kernel::close_host`].
+    /// The daemon's own is one from the start.
+    fn open_host(&self, door: &Door) -> Result<Place>;
+
+    /// Lets go of a host namespace other than the daemon's own.
+    fn close_host(&self, place: Place);
 
     /// What a host namespace offers and already uses.
     fn facts(&self, place: Place) -> Result<Facts>;

@@ -1,11 +1,12 @@
 //! The verbs, all blocking: check everything, journal the intent, change the kernel, journal that it is done, answer.
 //!
-//! Locks are taken in one order: seats (endpoints) by id, then keepers (networks) by id, then the index, which is never
+//! Locks are taken in one order: hosts, seats (endpoints) by id, keepers (networks) by id, and the index, which is never
 //! held while anything waits. An operation holds only what it touches, so two networks never wait on each other.
 
 mod attach;
 mod endpoints;
 mod heal;
+mod hosts;
 mod index;
 mod keeper;
 mod networks;
@@ -29,6 +30,7 @@ use tokio::sync::broadcast;
 
 use crate::config::Config;
 use crate::store::Store;
+use hosts::Hosts;
 use index::Index;
 use reaper::Reaper;
 
@@ -37,7 +39,7 @@ pub use system::version;
 
 pub struct Manager {
     kernel: Arc<dyn Kernel>,
-    /// The namespace that networks live in.
+    /// The daemon's own namespace, where networks live unless a caller brings another.
     host: Place,
     store: Store,
     config: Config,
@@ -46,8 +48,7 @@ pub struct Manager {
     ula: [u8; 5],
     index: Index,
     reaper: Reaper,
-    /// One network is made or removed at a time, so that two never choose the same subnet.
-    networks_change: Mutex<HostSide>,
+    hosts: Hosts,
     events: broadcast::Sender<Event>,
     random: Mutex<std::fs::File>,
     started: Instant,
@@ -60,13 +61,6 @@ pub struct Paths {
     pub socket: PathBuf,
     pub run_dir: PathBuf,
     pub state_dir: PathBuf,
-}
-
-/// What we made of the host itself, so far.
-#[derive(Debug, Default)]
-struct HostSide {
-    framed: bool,
-    ipv6: bool,
 }
 
 impl std::fmt::Debug for Manager {
@@ -108,7 +102,7 @@ impl Manager {
             ula,
             index: Index::default(),
             reaper: Reaper::default(),
-            networks_change: Mutex::default(),
+            hosts: Hosts::default(),
             events: broadcast::Sender::new(1024),
             random: Mutex::new(random),
             started: Instant::now(),

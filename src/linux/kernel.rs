@@ -33,9 +33,11 @@ use host::Host;
 #[derive(Debug)]
 pub struct Kernel {
     own: Arc<Host>,
+    /// Host namespaces other than our own.
+    others: Mutex<HashMap<Place, Arc<Host>>>,
     guests: Mutex<HashMap<Place, Opened>>,
     /// Closed when the kernel is dropped: the watching threads end by it.
-    leashes: Mutex<Vec<OwnedFd>>,
+    leashes: Mutex<Vec<(Place, OwnedFd)>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,6 +61,7 @@ impl Kernel {
         }
         Ok(Kernel {
             own: Arc::new(Host::own()?),
+            others: Mutex::new(HashMap::new()),
             guests: Mutex::new(HashMap::new()),
             leashes: Mutex::new(Vec::new()),
         })
@@ -74,12 +77,16 @@ impl Kernel {
         fault::calls_made()
     }
 
-    fn hosts(&self) -> impl Iterator<Item = Arc<Host>> {
-        std::iter::once(self.own.clone())
+    fn hosts(&self) -> Vec<Arc<Host>> {
+        std::iter::once(self.own.clone()).chain(self.others().values().cloned()).collect()
     }
 
     fn host_at(&self, place: Place) -> Option<Arc<Host>> {
-        self.hosts().find(|host| host.place() == place)
+        if self.own.place() == place { Some(self.own.clone()) } else { self.others().get(&place).cloned() }
+    }
+
+    fn others(&self) -> MutexGuard<'_, HashMap<Place, Arc<Host>>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn guest_at(&self, place: Place) -> Result<Arc<Guest>> {
@@ -129,6 +136,30 @@ impl bowline_core::kernel::Kernel for Kernel {
         drop(gone);
     }
 
+    fn open_host(&self, door: &Door) -> Result<Place> {
+        if *door == Door::Own {
+            return Ok(self.host());
+        }
+        let host = Host::of(netns::open(door)?)?;
+        let place = host.place();
+        if self.guests().contains_key(&place) {
+            return Err(Error::new(Code::Busy, format!("{door} is a container's network namespace just now"))
+                .because("an attach has it open")
+                .fix("a namespace is either a host's or a container's: choose another"));
+        }
+        if place != self.host() {
+            self.others().entry(place).or_insert_with(|| Arc::new(host));
+        }
+        Ok(place)
+    }
+
+    fn close_host(&self, place: Place) {
+        let gone = self.others().remove(&place);
+        if gone.is_some() {
+            self.leashes.lock().unwrap_or_else(PoisonError::into_inner).retain(|(at, _)| *at != place);
+        }
+    }
+
     fn facts(&self, place: Place) -> Result<Facts> {
         facts::facts(&*self.host_or_closed(place)?)
     }
@@ -146,7 +177,7 @@ impl bowline_core::kernel::Kernel for Kernel {
         let (far, near) = pipe2(OFlag::O_CLOEXEC)
             .map_err(|e| Error::new(Code::Kernel, "make a pipe to end a thread by").because(e))?;
         watch::watch(&host, far, tell)?;
-        self.leashes.lock().unwrap_or_else(PoisonError::into_inner).push(near);
+        self.leashes.lock().unwrap_or_else(PoisonError::into_inner).push((place, near));
         Ok(())
     }
 }

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{Netns, NetnsStatus};
+
 /// A network to be made. Only the name is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +46,9 @@ pub struct CreateNetwork {
     pub gso: Gso,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// The namespace that the network is made in; the daemon's own when left out. Its path is how it is found again.
+    #[serde(default)]
+    pub host_netns: Option<Netns>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -152,6 +157,9 @@ pub struct Network {
     pub labels: BTreeMap<String, String>,
     /// Milliseconds since 1970, UTC.
     pub created_unix_ms: u64,
+    /// The namespace that it lives in; absent where that is the daemon's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_netns: Option<NetnsStatus>,
     pub endpoints: Vec<Member>,
 }
 
@@ -213,6 +221,7 @@ impl CreateNetwork {
             masquerade: true,
             gso: Gso::Auto,
             labels: BTreeMap::new(),
+            host_netns: None,
         }
     }
 }

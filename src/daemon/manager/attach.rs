@@ -14,7 +14,7 @@ use bowline_core::mac::Mac;
 use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
 use bowline_core::plan::{Change, diff};
-use bowline_core::state::State;
+use bowline_core::state::{LinkKey, State};
 use bowline_core::{Code, Context, Error, Result};
 
 use super::Manager;
@@ -50,7 +50,7 @@ impl Manager {
         seated.answered = true;
         for interface in &seated.endpoint.interfaces {
             if joining.contains(&interface.network) {
-                self.index.add_port(interface.port.clone(), seat.clone());
+                self.index.add_port(self.port(interface), seat.clone());
             }
         }
         Ok(())
@@ -90,7 +90,7 @@ impl Manager {
             self.index.remove_endpoint(seat);
         }
         for interface in &going {
-            self.index.remove_port(&interface.port);
+            self.index.remove_port(&self.port(interface));
             if let Some(kept) = kept.iter_mut().find(|k| k.network.id == interface.network) {
                 kept.members.remove(&seat.id);
             }
@@ -101,7 +101,8 @@ impl Manager {
             if life == Life::Live && more.is_some_and(|m| m.fixed) {
                 self.give_up_fixed_on(&seat.name, interface.network)?;
             }
-            self.reaper.bury(Dead { seat: seat.clone(), interface });
+            let host = self.port(&interface).place;
+            self.reaper.bury(Dead { seat: seat.clone(), interface, host });
         }
         Ok(())
     }
@@ -240,7 +241,8 @@ impl Manager {
                 if let Some(of) = kept.iter_mut().find(|k| k.network.id == interface.network) {
                     of.members.remove(&seat.id);
                 }
-                self.reaper.bury(Dead { seat: seat.clone(), interface });
+                let host = self.port(&interface).place;
+                self.reaper.bury(Dead { seat: seat.clone(), interface, host });
             }
         } else {
             added.iter().for_each(|interface| give_back(kept, was, interface));
@@ -270,6 +272,12 @@ impl Manager {
         if let Err(error) = moved {
             tracing::warn!(endpoint = %seated.endpoint.name, code = %error.code, "move the default route: {error}");
         }
+    }
+
+    /// An interface's end on the bridge. A network that is not known any more was in our own namespace, or is gone with it.
+    pub(super) fn port(&self, interface: &Interface) -> LinkKey {
+        let host = self.index.network_by_id(interface.network).map_or(self.host, |keeper| keeper.host);
+        LinkKey::new(host, interface.port.clone())
     }
 
     /// The networks that an endpoint is on, in the order in which they are locked.
@@ -319,7 +327,7 @@ fn give_back(kept: &mut [MutexGuard<'_, Kept>], endpoint: &Endpoint, interface: 
 /// On no network: a loopback, up.
 fn bare(endpoint: &Endpoint) -> State {
     let mut state = State::default();
-    let key = bowline_core::state::LinkKey::loopback(endpoint.place);
+    let key = LinkKey::loopback(endpoint.place);
     state.links.insert(key, bowline_core::state::Link::loopback());
     state
 }

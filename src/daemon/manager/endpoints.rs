@@ -301,7 +301,7 @@ impl Manager {
 }
 
 /// The caller's open file, or failing that a path.
-fn door(netns: &v1::Netns, caller: Caller) -> Result<Door> {
+pub(super) fn door(netns: &v1::Netns, caller: Caller) -> Result<Door> {
     match (netns.fd, caller.pid, &netns.path) {
         (Some(fd), Some(pid), _) => Ok(Door::Fd { pid, fd }),
         (None, _, Some(path)) => Ok(Door::Path(path.clone())),

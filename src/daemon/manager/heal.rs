@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bowline_api::v1::{self, EventKind};
 use bowline_core::kernel::{LinkNow, Moved, Scope};
-use bowline_core::name::LinkName;
+use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
-use bowline_core::state::State;
+use bowline_core::state::LinkKey;
 use bowline_core::{Result, driver};
 
+use super::Manager;
 use super::index::Owner;
 use super::keeper::Keeper;
-use super::{Manager, held};
 
 /// A notice may be lost in ways that nobody is told of.
 const AUDIT: Duration = Duration::from_secs(600);
@@ -25,15 +25,14 @@ impl Manager {
     /// Asks the kernel for notices. They are handled by [`Manager::heal`].
     pub fn watch(&self) -> Result<Receiver<Moved>> {
         let (told, notices) = std::sync::mpsc::channel();
-        // A notice without a reader is the last one: the daemon ends.
-        self.kernel.watch(self.host, Box::new(move |moved| drop(told.send(moved))))?;
+        self.listen(told)?;
         Ok(notices)
     }
 
     /// Runs on a thread of its own until the kernel's watch ends.
     pub fn heal(&self, notices: &Receiver<Moved>) {
         loop {
-            let mut bridges: BTreeSet<LinkName> = BTreeSet::new();
+            let mut bridges: BTreeSet<LinkKey> = BTreeSet::new();
             let mut everything = false;
             match notices.recv_timeout(AUDIT) {
                 Ok(first) => {
@@ -53,18 +52,20 @@ impl Manager {
     }
 
     /// True where only a look at everything will do.
-    fn notice(&self, moved: &Moved, bridges: &mut BTreeSet<LinkName>) -> bool {
-        let (name, gone) = match moved {
+    fn notice(&self, moved: &Moved, bridges: &mut BTreeSet<LinkKey>) -> bool {
+        let (place, name, gone) = match moved {
             Moved::Overrun { .. } => return true,
-            Moved::Address { name, .. } => (name, false),
             Moved::Link { now: LinkNow::Up, .. } => return false,
-            Moved::Link { name, now: LinkNow::Down, .. } => (name, false),
-            Moved::Link { name, now: LinkNow::Gone, .. } => (name, true),
+            Moved::Address { place, name } | Moved::Link { place, name, now: LinkNow::Down } => {
+                (place, name, false)
+            }
+            Moved::Link { place, name, now: LinkNow::Gone } => (place, name, true),
         };
-        match self.index.owner(name) {
+        let key = LinkKey::new(*place, name.clone());
+        match self.index.owner(&key) {
             None => false,
             Some(Owner::Bridge(_)) => {
-                bridges.insert(name.clone());
+                bridges.insert(key);
                 false
             }
             Some(Owner::Port(seat)) => {
@@ -80,7 +81,7 @@ impl Manager {
     }
 
     /// Whether a network's own fragment is not as wanted. Our own changes come back as notices too, and are as wanted.
-    fn differs(&self, bridge: &LinkName) -> bool {
+    fn differs(&self, bridge: &LinkKey) -> bool {
         let Some(Owner::Bridge(keeper)) = self.index.owner(bridge) else { return false };
         match self.drift_of(&keeper) {
             Ok(steps) => !steps.is_empty(),
@@ -92,13 +93,13 @@ impl Manager {
     }
 
     fn drift_of(&self, keeper: &Keeper) -> Result<Vec<Change>> {
-        let _still = held(&self.networks_change);
+        let _still = self.hosts.lock();
         let kept = keeper.lock();
         if kept.removed {
             return Ok(Vec::new());
         }
         let want = driver::bridge::network(&kept.network);
-        let mut seen = self.kernel.observe(&Scope::Host(self.host))?;
+        let mut seen = self.kernel.observe(&Scope::Host(keeper.host))?;
         seen.links.retain(|key, _| want.links.contains_key(key));
         seen.addrs.retain(|addr| want.links.contains_key(&addr.link));
         seen.elements.retain(|element| want.elements.contains(element));
@@ -128,17 +129,18 @@ impl Manager {
 
     /// Where the kernel differs from what is wanted.
     pub fn drift(&self) -> Result<v1::Drift> {
-        let seen = self.kernel.observe(&Scope::Host(self.host))?;
-        let leaving: BTreeSet<LinkName> = self
-            .index
-            .endpoints()
+        let seats = self.index.endpoints();
+        let leaving: BTreeSet<LinkKey> = seats
             .iter()
-            .flat_map(|seat| seat.lock().leaving.iter().map(|i| i.port.clone()).collect::<Vec<_>>())
+            .flat_map(|s| s.lock().leaving.iter().map(|i| self.port(i)).collect::<Vec<_>>())
             .collect();
-        let mut want = self.wanted_of_host();
-        want.links.retain(|key, _| key.place == self.host);
-        let mut seen: State = seen;
-        seen.links.retain(|key, _| !leaving.contains(&key.name));
-        Ok(v1::Drift { steps: diff(&seen, &want).iter().map(Change::to_string).collect() })
+        let places: BTreeSet<Place> = self.hosts.lock().keys().copied().chain([self.host]).collect();
+        let mut steps = Vec::new();
+        for place in places {
+            let mut seen = self.kernel.observe(&Scope::Host(place))?;
+            seen.links.retain(|key, _| !leaving.contains(key));
+            steps.extend(diff(&seen, &self.wanted_of_host(place)).iter().map(Change::to_string));
+        }
+        Ok(v1::Drift { steps })
     }
 }

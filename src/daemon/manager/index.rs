@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bowline_core::name::{Id, LinkName, Name};
+use bowline_core::name::{Id, Name};
+use bowline_core::state::LinkKey;
 use bowline_core::{Code, Error, Result};
 
 use super::keeper::Keeper;
@@ -15,8 +16,9 @@ pub(super) struct Index(RwLock<Tables>);
 #[derive(Debug, Default)]
 struct Tables {
     networks: BTreeMap<Name, Arc<Keeper>>,
+    networks_by_id: HashMap<Id, Arc<Keeper>>,
     endpoints: BTreeMap<Name, Arc<Seat>>,
-    links: HashMap<LinkName, Owner>,
+    links: HashMap<LinkKey, Owner>,
 }
 
 /// Whose a link is.
@@ -45,7 +47,7 @@ impl Index {
     }
 
     pub(super) fn network_by_id(&self, id: Id) -> Option<Arc<Keeper>> {
-        self.read(|t| t.networks.values().find(|keeper| keeper.id == id).cloned())
+        self.read(|t| t.networks_by_id.get(&id).cloned())
     }
 
     pub(super) fn endpoint(&self, text: &str) -> Result<Arc<Seat>> {
@@ -60,20 +62,22 @@ impl Index {
         self.read(|t| t.endpoints.get(name).cloned())
     }
 
-    pub(super) fn owner(&self, link: &LinkName) -> Option<Owner> {
+    pub(super) fn owner(&self, link: &LinkKey) -> Option<Owner> {
         self.read(|t| t.links.get(link).cloned())
     }
 
-    pub(super) fn add_network(&self, keeper: Arc<Keeper>, bridge: LinkName) {
+    pub(super) fn add_network(&self, keeper: Arc<Keeper>, bridge: LinkKey) {
         self.write(|t| {
             t.links.insert(bridge, Owner::Bridge(keeper.clone()));
+            t.networks_by_id.insert(keeper.id, keeper.clone());
             t.networks.insert(keeper.name.clone(), keeper);
         });
     }
 
-    pub(super) fn remove_network(&self, keeper: &Keeper, bridge: &LinkName) {
+    pub(super) fn remove_network(&self, keeper: &Keeper, bridge: &LinkKey) {
         self.write(|t| {
             t.links.remove(bridge);
+            t.networks_by_id.remove(&keeper.id);
             t.networks.remove(&keeper.name);
         });
     }
@@ -98,11 +102,11 @@ impl Index {
         });
     }
 
-    pub(super) fn add_port(&self, port: LinkName, seat: Arc<Seat>) {
+    pub(super) fn add_port(&self, port: LinkKey, seat: Arc<Seat>) {
         self.write(|t| t.links.insert(port, Owner::Port(seat)));
     }
 
-    pub(super) fn remove_port(&self, port: &LinkName) {
+    pub(super) fn remove_port(&self, port: &LinkKey) {
         self.write(|t| t.links.remove(port));
     }
 

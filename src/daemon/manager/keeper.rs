@@ -10,6 +10,7 @@ use bowline_core::ipam::{Holder, Pool};
 use bowline_core::name::{Id, Name};
 use bowline_core::network::{Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix};
 use bowline_core::place::Place;
+use bowline_core::state::LinkKey;
 use bowline_core::{Code, Error, Result};
 use ipnetwork::IpNetwork;
 
@@ -20,6 +21,7 @@ use crate::store::NetworkRecord;
 pub(super) struct Keeper {
     pub(super) id: Id,
     pub(super) name: Name,
+    pub(super) host: Place,
     kept: Mutex<Kept>,
 }
 
@@ -29,6 +31,8 @@ pub(super) struct Kept {
     pub(super) gso: v1::Gso,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) created_unix_ms: u64,
+    /// The namespace that the network lives in, if that is not the daemon's own.
+    pub(super) elsewhere: Option<v1::NetnsStatus>,
     /// In the order of the network's subnets.
     pools: Vec<Pool>,
     pub(super) members: BTreeMap<Id, (Name, Interface)>,
@@ -40,7 +44,8 @@ pub(super) struct Kept {
 
 impl Keeper {
     pub(super) fn new(kept: Kept) -> Keeper {
-        Keeper { id: kept.network.id, name: kept.network.name.clone(), kept: Mutex::new(kept) }
+        let Network { id, ref name, host, .. } = kept.network;
+        Keeper { id, name: name.clone(), host, kept: Mutex::new(kept) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -57,7 +62,11 @@ impl Kept {
     ) -> Kept {
         let pools = network.subnets.iter().map(Pool::new).collect();
         let (members, fixed) = (BTreeMap::new(), BTreeMap::new());
-        Kept { network, gso, labels, created_unix_ms, pools, members, fixed, removed: false }
+        Kept { network, gso, labels, created_unix_ms, elsewhere: None, pools, members, fixed, removed: false }
+    }
+
+    pub(super) fn bridge(&self) -> LinkKey {
+        LinkKey::new(self.network.host, self.network.bridge.clone())
     }
 
     pub(super) fn still_there(&self) -> Result<()> {
@@ -222,6 +231,7 @@ impl Kept {
             bridge: Some(network.bridge.to_string()),
             labels: self.labels.clone(),
             created_unix_ms: self.created_unix_ms,
+            host_netns: self.elsewhere.clone(),
             endpoints,
         }
     }
@@ -249,6 +259,7 @@ impl Kept {
             bridge: network.bridge.to_string(),
             labels: self.labels.clone(),
             created_unix_ms: self.created_unix_ms,
+            host: self.elsewhere.clone(),
         }
     }
 
@@ -269,7 +280,8 @@ impl Kept {
             neighbours: neighbours(record.icc),
             masquerade: record.masquerade,
         };
-        Ok(Kept::new(network, record.gso, record.labels, record.created_unix_ms))
+        let kept = Kept::new(network, record.gso, record.labels, record.created_unix_ms);
+        Ok(Kept { elsewhere: record.host, ..kept })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The verbs of networks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
 use bowline_api::v1::{self, EventKind};
@@ -9,13 +9,15 @@ use bowline_core::name::{Id, Name};
 use bowline_core::network::{Mtu, Network};
 use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
-use bowline_core::state::State;
+use bowline_core::state::{LinkKey, State};
 use bowline_core::{Code, Context, Error, Result, driver};
 
 use super::attach::among;
+use super::endpoints::{Caller, door};
+use super::hosts::Side;
 use super::keeper::{Keeper, Kept, isolation, neighbours, static_routes};
 use super::seat::{Seat, Seated, wanted};
-use super::{HostSide, Manager, held, now_unix_ms};
+use super::{Manager, now_unix_ms};
 use crate::store::Life;
 
 /// BIG TCP, on both ends of every veth pair and on the bridge.
@@ -39,30 +41,67 @@ impl Manager {
         }
     }
 
-    pub fn create_network(&self, wish: &v1::CreateNetwork) -> Result<v1::Network> {
-        let mut host = held(&self.networks_change);
-        let kept = self.check_network(wish)?;
-        let (id, name, bridge) = (kept.network.id, kept.network.name.clone(), kept.network.bridge.clone());
-        let (seen, wanted) = (self.host_side(&host, false), self.host_and(&host, &kept.network));
-        self.store.put_network(id, &kept.record())?;
-        if let Err(error) = self.kernel.apply(&diff(&seen, &wanted)) {
-            self.take_back_network(&kept.network);
-            return Err(error.context(format!("create network {name}")));
+    pub fn create_network(&self, wish: &v1::CreateNetwork, caller: Caller) -> Result<v1::Network> {
+        let mut sides = self.hosts.lock();
+        let host = self.host_of(&mut sides, wish, caller)?;
+        let made = self.make_network(&mut sides, host, wish);
+        if made.is_err() {
+            self.leave_host(&mut sides, host);
         }
-        host.framed = true;
-        host.ipv6 |= kept.network.has_ipv6();
-        let view = kept.view();
-        self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
-        tracing::info!(network = %name, "created");
-        self.tell(EventKind::NetworkCreated, Some(name.as_str()), None, None);
+        let view = made?;
+        tracing::info!(network = %view.name, "created");
+        self.tell(EventKind::NetworkCreated, Some(&view.name), None, None);
         Ok(view)
     }
 
-    pub fn plan_network(&self, wish: &v1::CreateNetwork) -> Result<v1::Plan> {
-        let host = held(&self.networks_change);
-        let kept = self.check_network(wish)?;
-        let steps = diff(&self.host_side(&host, false), &self.host_and(&host, &kept.network));
-        Ok(v1::Plan { steps: steps.iter().map(Change::to_string).collect() })
+    pub fn plan_network(&self, wish: &v1::CreateNetwork, caller: Caller) -> Result<v1::Plan> {
+        let mut sides = self.hosts.lock();
+        let host = self.host_of(&mut sides, wish, caller)?;
+        let side = sides.get(&host).copied().unwrap_or_default();
+        let steps = self.check_network(wish, host).map(|kept| {
+            let after = with_network(side, &kept.network).state(host);
+            let wanted = [after, driver::bridge::network(&kept.network)].into_iter().collect();
+            diff(&side.state(host), &wanted)
+        });
+        self.leave_host(&mut sides, host);
+        Ok(v1::Plan { steps: steps?.iter().map(Change::to_string).collect() })
+    }
+
+    fn host_of(
+        &self,
+        sides: &mut BTreeMap<Place, Side>,
+        wish: &v1::CreateNetwork,
+        caller: Caller,
+    ) -> Result<Place> {
+        let door = wish.host_netns.as_ref().map(|netns| door(netns, caller)).transpose()?;
+        self.enter_host(sides, door.as_ref()).context(|| format!("create network {:.80}", wish.name))
+    }
+
+    fn make_network(
+        &self,
+        sides: &mut BTreeMap<Place, Side>,
+        host: Place,
+        wish: &v1::CreateNetwork,
+    ) -> Result<v1::Network> {
+        let mut kept = self.check_network(wish, host)?;
+        if host != self.host {
+            let path = wish.host_netns.as_ref().and_then(|netns| netns.path.clone());
+            kept.elsewhere = Some(v1::NetnsStatus { cookie: host.0, path });
+        }
+        let (id, name) = (kept.network.id, kept.network.name.clone());
+        let side = sides.entry(host).or_default();
+        let after = with_network(*side, &kept.network);
+        let wanted: State = [after.state(host), driver::bridge::network(&kept.network)].into_iter().collect();
+        self.store.put_network(id, &kept.record())?;
+        if let Err(error) = self.kernel.apply(&diff(&side.state(host), &wanted)) {
+            self.take_back_network(&kept.network);
+            return Err(error.context(format!("create network {name}")));
+        }
+        *side = after;
+        let view = kept.view();
+        let bridge = kept.bridge();
+        self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
+        Ok(view)
     }
 
     pub fn remove_network(&self, name: &str) -> Result<()> {
@@ -166,7 +205,9 @@ impl Manager {
 
     /// Steps of the host's and of many containers', each container entered for its own.
     fn apply_everywhere(&self, steps: &[Change], seated: &[MutexGuard<'_, Seated>]) -> Result<()> {
-        let (here, inside): (Vec<_>, Vec<_>) = steps.iter().cloned().partition(|c| c.place() == self.host);
+        let containers: BTreeSet<Place> = seated.iter().map(|s| s.endpoint.place).collect();
+        let (inside, here): (Vec<_>, Vec<_>) =
+            steps.iter().cloned().partition(|c| containers.contains(&c.place()));
         self.kernel.apply(&here)?;
         let places: BTreeSet<Place> = inside.iter().map(Change::place).collect();
         for place in places {
@@ -190,7 +231,7 @@ impl Manager {
     }
 
     /// Everything about the wish that can be wrong, before anything is done.
-    fn check_network(&self, wish: &v1::CreateNetwork) -> Result<Kept> {
+    fn check_network(&self, wish: &v1::CreateNetwork, host: Place) -> Result<Kept> {
         let name = Name::for_new(&wish.name)?;
         match wish.driver {
             v1::Driver::Bridge => (),
@@ -205,20 +246,20 @@ impl Manager {
                 .fix(format!("choose another name, or remove it first: bowline network rm {}", there.name)));
         }
         crate::labels::check(&wish.labels)?;
-        let facts =
-            self.kernel.facts(self.host).context(|| "look at the host's addresses and routes".into())?;
-        let subnets = self.choose_subnets(wish, &facts)?;
+        let facts = self.kernel.facts(host).context(|| "look at the host's addresses and routes".into())?;
+        let subnets = self.choose_subnets(wish, host, &facts)?;
         let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
         let mtu = wish.mtu_bytes.or(self.config.mtu).unwrap_or_else(|| uplink_mtu(&facts));
         let gso = if wish.gso == v1::Gso::Auto { self.config.gso } else { wish.gso };
         let id = self.fresh_id();
         let bridge = Network::bridge_name(&name, id);
-        let taken = facts.links.contains(&bridge) || self.index.owner(&bridge).is_some();
+        let taken =
+            facts.links.contains(&bridge) || self.index.owner(&LinkKey::new(host, bridge.clone())).is_some();
         let network = Network {
             id,
             bridge: if taken { Network::bridge_name_by_id(&name, id) } else { bridge },
             name,
-            host: self.host,
+            host,
             routes: static_routes(&wish.routes, &subnets)?,
             subnets,
             mtu: Mtu::new(mtu, ipv6)?,
@@ -232,7 +273,7 @@ impl Manager {
     }
 
     fn remove_empty(&self, keeper: &Keeper) -> Result<()> {
-        let mut host = held(&self.networks_change);
+        let mut sides = self.hosts.lock();
         let mut kept = keeper.lock();
         kept.still_there()?;
         if !kept.members.is_empty() {
@@ -248,15 +289,17 @@ impl Manager {
         }
         self.store.remove_network(keeper.id)?;
         kept.removed = true;
-        self.index.remove_network(keeper, &kept.network.bridge);
+        self.index.remove_network(keeper, &kept.bridge());
         let mut seen = driver::bridge::network(&kept.network);
-        let last = self.index.networks().is_empty();
-        if last && host.framed {
-            seen.frames.insert(self.host);
-            host.framed = false;
+        let last = !self.index.networks().iter().any(|other| other.host == keeper.host);
+        let side = sides.entry(keeper.host).or_default();
+        if last && side.framed {
+            seen.frames.insert(keeper.host);
+            side.framed = false;
         }
         let done = self.kernel.apply(&diff(&seen, &State::default()));
         drop(kept);
+        self.leave_host(&mut sides, keeper.host);
         self.tell(EventKind::NetworkRemoved, Some(keeper.name.as_str()), None, None);
         tracing::info!(network = %keeper.name, "removed");
         // It is forgotten; what the kernel kept of it is swept with the next repair.
@@ -274,17 +317,11 @@ impl Manager {
             tracing::warn!(network = %network.name, code = %error.code, "journal a failed network: {error}");
         }
     }
+}
 
-    /// What was made of the host for its networks.
-    pub(super) fn host_side(&self, side: &HostSide, ipv6: bool) -> State {
-        if side.framed { driver::host(self.host, side.ipv6 || ipv6) } else { State::default() }
-    }
-
-    fn host_and(&self, side: &HostSide, network: &Network) -> State {
-        let mut state = driver::host(self.host, side.ipv6 || network.has_ipv6());
-        state.extend(driver::bridge::network(network));
-        state
-    }
+/// A host's side once the network is there.
+fn with_network(side: Side, network: &Network) -> Side {
+    Side { framed: true, ipv6: side.ipv6 || network.has_ipv6() }
 }
 
 fn updated(old: &Network, wish: &v1::UpdateNetwork) -> Result<Network> {
@@ -340,6 +377,7 @@ fn builtin(name: &str) -> v1::Network {
         bridge: None,
         labels: Default::default(),
         created_unix_ms: 0,
+        host_netns: None,
         endpoints: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bowline_core::endpoint::Interface;
 use bowline_core::name::Id;
+use bowline_core::place::Place;
 use bowline_core::plan::Change;
 use bowline_core::state::LinkKey;
 
@@ -18,6 +19,14 @@ use crate::store::{EndpointRecord, Life};
 pub(super) struct Dead {
     pub(super) seat: Arc<Seat>,
     pub(super) interface: Interface,
+    /// Where its port is.
+    pub(super) host: Place,
+}
+
+impl Dead {
+    fn deletion(&self) -> Change {
+        Change::DelLink { key: LinkKey::new(self.host, self.interface.port.clone()) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -113,11 +122,11 @@ impl Manager {
 
     /// Together if it goes, else one by one, so that one that is stuck does not keep the others.
     fn delete(&self, batch: Vec<Dead>) -> (Vec<Dead>, Vec<Dead>) {
-        let all: Vec<Change> = batch.iter().map(|dead| self.deletion(dead)).collect();
+        let all: Vec<Change> = batch.iter().map(Dead::deletion).collect();
         if self.kernel.apply(&all).is_ok() {
             return (batch, Vec::new());
         }
-        batch.into_iter().partition(|dead| match self.kernel.apply(&[self.deletion(dead)]) {
+        batch.into_iter().partition(|dead| match self.kernel.apply(&[dead.deletion()]) {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(link = %dead.interface.port, code = %error.code, "delete a port: {error}");
@@ -126,14 +135,10 @@ impl Manager {
         })
     }
 
-    fn deletion(&self, dead: &Dead) -> Change {
-        Change::DelLink { key: LinkKey::new(self.host, dead.interface.port.clone()) }
-    }
-
     /// The kernel has confirmed: addresses may be given again, and the journal forgets.
     fn free(&self, gone: &[Dead]) {
         let mut forgotten: Vec<(Id, Option<EndpointRecord>)> = Vec::new();
-        for Dead { seat, interface } in gone {
+        for Dead { seat, interface, .. } in gone {
             if let Some(keeper) = self.index.network_by_id(interface.network) {
                 keeper.lock().release(&seat.name, &interface.addresses);
             }

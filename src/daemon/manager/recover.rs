@@ -7,16 +7,18 @@ use std::sync::Arc;
 use bowline_core::endpoint::Interface;
 use bowline_core::kernel::Scope;
 use bowline_core::name::{Id, Name};
+use bowline_core::network::Network;
 use bowline_core::place::Door;
 use bowline_core::plan::{Change, diff};
-use bowline_core::state::State;
+use bowline_core::state::{LinkKey, State};
 use bowline_core::{Code, Context, Error, Result, driver};
 
+use super::Manager;
 use super::attach::among;
+use super::hosts::Side;
 use super::keeper::{Keeper, Kept};
 use super::reaper::Dead;
 use super::seat::{Seat, Seated, wanted};
-use super::{Manager, held};
 use crate::store::{EndpointRecord, Life};
 use bowline_api::v1::EventKind;
 
@@ -25,8 +27,17 @@ impl Manager {
     pub(super) fn load(&self) -> Result<()> {
         for record in self.store.networks()? {
             let name = record.name.clone();
-            let kept = Kept::from_record(record, self.host).map_err(|e| damaged("network", &name, &e))?;
-            let bridge = kept.network.bridge.clone();
+            let host = match self.find_host(record.host.as_ref()) {
+                Ok(host) => host,
+                Err(error) => {
+                    // Its bridge and all its ports died with the namespace.
+                    tracing::warn!(network = %name, code = %error.code, "forgotten: {error}");
+                    self.store.remove_network(record.id.parse()?)?;
+                    continue;
+                }
+            };
+            let kept = Kept::from_record(record, host).map_err(|e| damaged("network", &name, &e))?;
+            let bridge = kept.bridge();
             self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
         }
         for record in self.store.endpoints()? {
@@ -66,10 +77,11 @@ impl Manager {
             return Err(Error::new(Code::StateCorrupt, format!("two endpoints are called {}", seat.name)));
         }
         for interface in &seated.endpoint.interfaces {
-            self.index.add_port(interface.port.clone(), seat.clone());
+            self.index.add_port(self.port(interface), seat.clone());
         }
         for interface in &seated.leaving {
-            self.reaper.bury(Dead { seat: seat.clone(), interface: interface.clone() });
+            let host = self.port(interface).place;
+            self.reaper.bury(Dead { seat: seat.clone(), interface: interface.clone(), host });
         }
         if seated.life == Life::Removed && seated.leaving.is_empty() {
             self.store.put_endpoints(&[(seat.id, None)])?;
@@ -101,10 +113,11 @@ impl Manager {
         Ok(())
     }
 
-    /// Compares the host with what is wanted, and makes the difference. Ports whose pair is gone are returned, for
+    /// Compares every host with what is wanted, and makes the difference. Ports whose pair is gone are returned, for
     /// only with their container's namespace can they be made again.
     pub(super) fn put_right(&self, starting: bool) -> Result<Put> {
-        let mut host = held(&self.networks_change);
+        let mut sides = self.hosts.lock();
+        sides.entry(self.host).or_default();
         let mut seats = self.index.endpoints();
         seats.sort_by_key(|seat| seat.id);
         let seated: Vec<_> = seats.iter().map(|s| s.lock()).collect();
@@ -112,43 +125,49 @@ impl Manager {
         keepers.sort_by_key(|keeper| keeper.id);
         let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
 
-        let mut seen = self.kernel.observe(&Scope::Host(self.host))?;
-        let ipv6 = kept.iter().any(|k| k.network.has_ipv6());
-        let mut want = if kept.is_empty() { State::default() } else { driver::host(self.host, ipv6) };
-        want.extend(kept.iter().map(|k| driver::bridge::network(&k.network)).collect());
-        let mut missing = Vec::new();
-        for (seat, seated) in seats.iter().zip(&seated) {
-            let mut ports = wanted(&seated.endpoint, among(&kept)).within(self.host);
-            for interface in &seated.endpoint.interfaces {
-                let there = |key: &bowline_core::state::LinkKey| key.name == interface.port;
-                if !seen.links.keys().any(there) {
-                    ports.links.retain(|key, _| !there(key));
-                    missing.push((seat.clone(), interface.clone()));
+        let mut put = Put::default();
+        for (&place, side) in sides.iter_mut() {
+            let here: Vec<&Network> = kept.iter().map(|k| &k.network).filter(|n| n.host == place).collect();
+            *side = Side { framed: !here.is_empty(), ipv6: here.iter().any(|n| n.has_ipv6()) };
+            let mut seen = self.kernel.observe(&Scope::Host(place))?;
+            let mut want = side.state(place);
+            want.extend(here.into_iter().map(driver::bridge::network).collect());
+            for (seat, seated) in seats.iter().zip(&seated) {
+                let mut ports = wanted(&seated.endpoint, among(&kept)).within(place);
+                for interface in &seated.endpoint.interfaces {
+                    let port = LinkKey::new(place, interface.port.clone());
+                    if ports.links.contains_key(&port) && !seen.links.contains_key(&port) {
+                        ports.links.remove(&port);
+                        put.missing.push((seat.clone(), interface.clone()));
+                    }
                 }
+                want.extend(ports);
             }
-            want.extend(ports);
+            if starting && side.framed {
+                // The table may be an older version's, and must be claimed anew: it is put there whole.
+                seen.frames.clear();
+                seen.elements.clear();
+            }
+            let steps = diff(&seen, &want);
+            self.apply_what_goes(&steps);
+            put.steps.extend(steps);
         }
-        if starting && !kept.is_empty() {
-            // The table may be an older version's, and must be claimed anew: it is put there whole.
-            seen.frames.clear();
-            seen.elements.clear();
+        if !put.steps.is_empty() {
+            tracing::info!(changes = put.steps.len(), "put the kernel right");
         }
-        let steps = diff(&seen, &want);
-        let mut failed = 0;
-        if self.kernel.apply(&steps).is_err() {
-            for step in &steps {
-                if let Err(error) = self.kernel.apply(std::slice::from_ref(step)) {
-                    tracing::error!(code = %error.code, "put right: {step}: {error}");
-                    failed += 1;
-                }
+        Ok(put)
+    }
+
+    /// All at once; if that fails, each step by itself, so that one that fails does not keep the others.
+    fn apply_what_goes(&self, steps: &[Change]) {
+        if self.kernel.apply(steps).is_ok() {
+            return;
+        }
+        for step in steps {
+            if let Err(error) = self.kernel.apply(std::slice::from_ref(step)) {
+                tracing::error!(code = %error.code, "put right: {step}: {error}");
             }
         }
-        host.framed = !kept.is_empty();
-        host.ipv6 = ipv6;
-        if !steps.is_empty() {
-            tracing::info!(changes = steps.len(), failed, "put the host right");
-        }
-        Ok(Put { steps, missing })
     }
 
     /// A port is gone. Where its container's namespace is still there, the pair is made again; else the endpoint stops.
@@ -213,6 +232,7 @@ impl Manager {
 }
 
 /// What was put right, and what could not be from here.
+#[derive(Default)]
 pub(super) struct Put {
     pub(super) steps: Vec<Change>,
     pub(super) missing: Vec<(Arc<Seat>, Interface)>,

@@ -4,6 +4,7 @@ use bowline_api::v1;
 use bowline_core::ipam::pools::{self, Busy, PoolSpec};
 use bowline_core::kernel::Facts;
 use bowline_core::network::Subnet;
+use bowline_core::place::Place;
 use bowline_core::{Code, Error, Result};
 use ipnetwork::IpNetwork;
 
@@ -15,8 +16,13 @@ type BusyNets = Vec<(IpNetwork, Busy)>;
 
 impl Manager {
     /// The subnets of a network to be made. Nothing of this host's is overlapped.
-    pub(super) fn choose_subnets(&self, wish: &v1::CreateNetwork, facts: &Facts) -> Result<Vec<Subnet>> {
-        let mut busy = self.busy(facts);
+    pub(super) fn choose_subnets(
+        &self,
+        wish: &v1::CreateNetwork,
+        host: Place,
+        facts: &Facts,
+    ) -> Result<Vec<Subnet>> {
+        let mut busy = self.busy(host, facts);
         let mut chosen = Vec::new();
         for spec in &wish.subnets {
             let subnet = subnet(spec)?;
@@ -60,9 +66,9 @@ impl Manager {
     }
 
     /// What the host uses, our own networks by their names.
-    fn busy(&self, facts: &Facts) -> BusyNets {
+    fn busy(&self, host: Place, facts: &Facts) -> BusyNets {
         let mut busy = BusyNets::new();
-        for keeper in self.index.networks() {
+        for keeper in self.index.networks().iter().filter(|keeper| keeper.host == host) {
             let kept = keeper.lock();
             busy.extend(kept.network.subnets.iter().map(|s| (s.net(), Busy::Network(keeper.name.clone()))));
         }

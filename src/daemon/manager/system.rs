@@ -1,14 +1,17 @@
 //! About the daemon itself: what it is, what it holds, what it wants.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use bowline_api::v1;
+use bowline_core::place::Place;
 use bowline_core::state::State;
 use bowline_core::{Result, driver};
 
 use super::Manager;
 use super::attach::among;
-use super::seat::wanted;
+use super::hosts::Side;
+use super::seat::{Seat, wanted};
 use crate::store::Life;
 
 pub fn version() -> v1::Version {
@@ -64,35 +67,36 @@ impl Manager {
 
     /// Everything, inside containers too.
     fn wanted_of_all(&self) -> State {
-        let mut state = self.wanted_of_host();
+        let hosts: BTreeSet<Place> = self.index.networks().iter().map(|keeper| keeper.host).collect();
+        let mut state: State = hosts.into_iter().map(|place| self.wanted_of_host(place)).collect();
         for seat in self.index.endpoints() {
-            let seated = seat.lock();
-            let keepers = self.keepers_of(&seated.endpoint);
-            let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
-            state.extend(wanted(&seated.endpoint, among(&kept)));
+            state.extend(self.wanted_of_endpoint(&seat));
         }
         state
     }
 
-    pub(super) fn wanted_of_host(&self) -> State {
-        let networks = self.index.networks();
-        let mut ipv6 = false;
+    pub(super) fn wanted_of_host(&self, place: Place) -> State {
+        let networks: Vec<_> =
+            self.index.networks().into_iter().filter(|keeper| keeper.host == place).collect();
+        let mut side = Side { framed: !networks.is_empty(), ipv6: false };
         let mut state = State::default();
-        for keeper in &networks {
+        for keeper in networks {
             let kept = keeper.lock();
-            ipv6 |= kept.network.has_ipv6();
+            side.ipv6 |= kept.network.has_ipv6();
             state.extend(driver::bridge::network(&kept.network));
         }
         for seat in self.index.endpoints() {
-            let seated = seat.lock();
-            let keepers = self.keepers_of(&seated.endpoint);
-            let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
-            state.extend(wanted(&seated.endpoint, among(&kept)).within(self.host));
+            state.extend(self.wanted_of_endpoint(&seat).within(place));
         }
-        if !networks.is_empty() {
-            state.extend(driver::host(self.host, ipv6));
-        }
+        state.extend(side.state(place));
         state
+    }
+
+    fn wanted_of_endpoint(&self, seat: &Seat) -> State {
+        let seated = seat.lock();
+        let keepers = self.keepers_of(&seated.endpoint);
+        let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+        wanted(&seated.endpoint, among(&kept))
     }
 }
 

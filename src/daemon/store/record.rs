@@ -24,6 +24,9 @@ pub struct NetworkRecord {
     pub bridge: String,
     pub labels: BTreeMap<String, String>,
     pub created_unix_ms: u64,
+    /// The namespace that it lives in, if that is not the daemon's own.
+    #[serde(default)]
+    pub host: Option<v1::NetnsStatus>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

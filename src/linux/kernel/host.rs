@@ -35,6 +35,12 @@ impl Host {
         })
     }
 
+    /// Another namespace, whose sockets are made by a thread that visits it.
+    pub(crate) fn of(ns: OwnedFd) -> Result<Host> {
+        let route = netns::run(&ns, Netlink::open)??;
+        Ok(Host { place: route.place()?, ns, idle: Mutex::new(vec![route]), nft: Mutex::new(None) })
+    }
+
     pub(crate) fn place(&self) -> Place {
         self.place
     }
