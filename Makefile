@@ -1,0 +1,42 @@
+# make up, make down and make test: as root, on Debian or Ubuntu with Rust. Each may be run twice.
+
+PREFIX  ?= /usr/local
+BINARY  := target/release/bowline
+APT     := DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
+
+.PHONY: up down test lint build install uninstall build-needs test-needs
+
+up: build
+	@docs/example/three-tiers.sh up $(BINARY)
+
+down:
+	@docs/example/three-tiers.sh down $(BINARY)
+
+# One static binary: what it was built with is not needed where it runs.
+build: build-needs
+	cargo rustc --release --locked --bin bowline -- -C target-feature=+crt-static
+
+# Both tiers: tests/ needs no privilege, netns-tests/ needs root and makes its own namespaces.
+test: test-needs
+	cargo test --workspace --locked
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+install: build
+	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/bowline
+	install -D -m 0644 docs/install/bowline.service $(DESTDIR)/etc/systemd/system/bowline.service
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/bowline $(DESTDIR)/etc/systemd/system/bowline.service
+
+# A C compiler for the linker, and ping for the example.
+build-needs:
+	@command -v cc >/dev/null && command -v ping >/dev/null || { apt-get update -q && $(APT) gcc libc6-dev iputils-ping; }
+
+# The witnesses: everything that looks at the kernel without asking bowline.
+test-needs: build-needs
+	@for tool in ip nft ping python3 curl nsenter unshare setpriv; do \
+	  command -v $$tool >/dev/null || missing=1; \
+	done; test -z "$$missing" || { apt-get update -q && $(APT) iproute2 nftables iputils-ping python3 curl util-linux; }
