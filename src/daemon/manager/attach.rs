@@ -181,6 +181,7 @@ impl Manager {
             )
             .fix("leave the name out, or choose another"));
         }
+        of.apart_from(endpoint)?;
         let addresses = of.allocate(endpoint.id, &endpoint.name, &ticket.addresses)?;
         let random = self.fresh_id();
         Ok(Interface {

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 
 use bowline_api::v1;
-use bowline_core::endpoint::Interface;
+use bowline_core::endpoint::{Endpoint, Interface};
+use bowline_core::ipam::pools::Busy;
 use bowline_core::ipam::{Holder, Pool};
 use bowline_core::name::{Id, Name};
 use bowline_core::network::{Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix};
@@ -69,6 +70,12 @@ impl Kept {
         LinkKey::new(self.network.host, self.network.bridge.clone())
     }
 
+    /// Adds its subnets to what is busy.
+    pub(super) fn claim(&self, busy: &mut Vec<(IpNetwork, Busy)>) {
+        let name = &self.network.name;
+        busy.extend(self.network.subnets.iter().map(|s| (s.net(), Busy::Network(name.clone()))));
+    }
+
     pub(super) fn still_there(&self) -> Result<()> {
         if self.removed {
             return Err(Error::new(
@@ -77,6 +84,20 @@ impl Kept {
             ));
         }
         Ok(())
+    }
+
+    /// An endpoint on two networks of one subnet would not know which way an address is. They may be of two hosts.
+    pub(super) fn apart_from(&self, endpoint: &Endpoint) -> Result<()> {
+        let mut theirs =
+            endpoint.interfaces.iter().flat_map(|i| i.addresses.iter().map(move |a| (&i.card, a)));
+        let clash = theirs.find(|(_, a)| self.network.subnets.iter().any(|s| s.net().contains(a.ip())));
+        let Some((card, address)) = clash else { return Ok(()) };
+        Err(Error::new(
+            Code::InvalidOption,
+            format!("endpoint {} cannot be on network {} as well", endpoint.name, self.network.name),
+        )
+        .because(format!("its {card} has {address}, which is in a subnet of that network"))
+        .fix("make one of the networks with another --subnet"))
     }
 
     /// One address of each family that the network has: the one asked for, the one kept for the name, or the next.

@@ -33,7 +33,9 @@ impl Manager {
         let has = |chosen: &[Subnet], ipv6: bool| chosen.iter().any(|s| s.net().is_ipv6() == ipv6);
         for (ipv6, wanted) in [(false, wish.ipv4 && chosen.is_empty()), (true, wish.ipv6)] {
             if wanted && !has(&chosen, ipv6) {
-                let net = pools::choose(&self.pools(ipv6), &busy)?;
+                // Not even of another host's networks, for an endpoint may be on both.
+                let everywhere = [busy.as_slice(), &self.networks_elsewhere(host)].concat();
+                let net = pools::choose(&self.pools(ipv6), &everywhere)?;
                 busy.push((net, Busy::Network(wish.name.parse()?)));
                 chosen.push(Subnet::new(net, None, None, Default::default())?);
             }
@@ -65,13 +67,24 @@ impl Manager {
         }
     }
 
+    fn networks_elsewhere(&self, host: Place) -> BusyNets {
+        let mut busy = BusyNets::new();
+        self.index
+            .networks()
+            .iter()
+            .filter(|keeper| keeper.host != host)
+            .for_each(|keeper| keeper.lock().claim(&mut busy));
+        busy
+    }
+
     /// What the host uses, our own networks by their names.
     fn busy(&self, host: Place, facts: &Facts) -> BusyNets {
         let mut busy = BusyNets::new();
-        for keeper in self.index.networks().iter().filter(|keeper| keeper.host == host) {
-            let kept = keeper.lock();
-            busy.extend(kept.network.subnets.iter().map(|s| (s.net(), Busy::Network(keeper.name.clone()))));
-        }
+        self.index
+            .networks()
+            .iter()
+            .filter(|keeper| keeper.host == host)
+            .for_each(|keeper| keeper.lock().claim(&mut busy));
         let prefix =
             |net: &IpNetwork| IpNetwork::new(net.network(), net.prefix()).expect("a prefix of itself");
         busy.extend(facts.addresses.iter().map(|(link, net)| (prefix(net), Busy::Address(link.clone()))));
