@@ -21,6 +21,10 @@ pub trait Kernel: Send + Sync {
     /// The daemon's own is one from the start.
     fn open_host(&self, door: &Door) -> Result<Place>;
 
+    /// Makes sure that what bears our mark in a host's namespace is ours to change. Fails with
+    /// [`crate::Code::DaemonRunning`] where another daemon that lives works there.
+    fn claim(&self, place: Place) -> Result<()>;
+
     /// Lets go of a host namespace other than the daemon's own.
     fn close_host(&self, place: Place);
 

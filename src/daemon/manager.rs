@@ -18,7 +18,7 @@ mod system;
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bowline_api::v1::{Event, EventKind};
@@ -42,7 +42,7 @@ pub struct Manager {
     /// The daemon's own namespace, where networks live unless a caller brings another.
     host: Place,
     store: Store,
-    config: Config,
+    config: RwLock<Config>,
     paths: Paths,
     /// This host's own IPv6 prefix.
     ula: [u8; 5],
@@ -58,6 +58,8 @@ pub struct Manager {
 #[derive(Debug, Clone)]
 pub struct Paths {
     pub config: PathBuf,
+    /// A file that was named must be there; the usual one need not.
+    pub config_given: bool,
     pub socket: PathBuf,
     pub run_dir: PathBuf,
     pub state_dir: PathBuf,
@@ -97,7 +99,7 @@ impl Manager {
             kernel,
             host,
             store,
-            config,
+            config: RwLock::new(config),
             paths,
             ula,
             index: Index::default(),
@@ -109,6 +111,18 @@ impl Manager {
         };
         manager.load()?;
         Ok(manager)
+    }
+
+    /// Reads the configuration again. What it says of pools and links holds for networks made from now on; the log and
+    /// the socket's group stay until the next start.
+    pub fn reload(&self) -> Result<()> {
+        let path = self.paths.config_given.then_some(self.paths.config.as_path());
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Config::load(path)?;
+        Ok(())
+    }
+
+    fn config(&self) -> RwLockReadGuard<'_, Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn events(&self) -> broadcast::Receiver<Event> {

@@ -45,6 +45,7 @@ pub fn run(options: Options, kernel: Arc<dyn Kernel>) -> Result<()> {
         options.log_format.unwrap_or(config.log_format),
     )?;
     let paths = Paths {
+        config_given: options.config.is_some(),
         config: options.config.unwrap_or_else(|| config::PATH.into()),
         socket: options.socket.unwrap_or_else(|| bowline_api::SOCKET.into()),
         run_dir: options.run_dir.unwrap_or_else(|| RUN_DIR.into()),
@@ -63,7 +64,10 @@ pub fn run(options: Options, kernel: Arc<dyn Kernel>) -> Result<()> {
     let hold = ready.hold("the first look at the kernel");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(64)
+        // One for each connection that may be served, so that those who wait for one network keep nobody else waiting;
+        // and not for long, so that an idle daemon has no thread that wakes only to end.
+        .max_blocking_threads(server::MOST + 16)
+        .thread_keep_alive(std::time::Duration::from_millis(500))
         .thread_name("bowline-serve")
         .enable_all()
         .build()

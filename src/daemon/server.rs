@@ -17,7 +17,7 @@ use bowline_core::{Code, Error};
 use crate::manager::{Caller, Manager};
 use crate::ready::Ready;
 
-pub(crate) use listen::{Socket, serve};
+pub(crate) use listen::{MOST, Socket, serve};
 
 /// What every verb is given.
 #[derive(Debug, Clone)]

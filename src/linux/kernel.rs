@@ -26,6 +26,7 @@ use bowline_core::{Code, Error, Result};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use crate::nft::Nft;
 use crate::{fault, netns};
 use guest::Guest;
 use host::Host;
@@ -143,14 +144,21 @@ impl bowline_core::kernel::Kernel for Kernel {
         let host = Host::of(netns::open(door)?)?;
         let place = host.place();
         if self.guests().contains_key(&place) {
-            return Err(Error::new(Code::Busy, format!("{door} is a container's network namespace just now"))
-                .because("an attach has it open")
-                .fix("a namespace is either a host's or a container's: choose another"));
+            return Err(Error::new(
+                Code::Busy,
+                format!("{door} is a container's network namespace just now"),
+            )
+            .because("an attach has it open")
+            .fix("a namespace is either a host's or a container's: choose another"));
         }
         if place != self.host() {
             self.others().entry(place).or_insert_with(|| Arc::new(host));
         }
         Ok(place)
+    }
+
+    fn claim(&self, place: Place) -> Result<()> {
+        self.host_or_closed(place)?.nft(Nft::claim)
     }
 
     fn close_host(&self, place: Place) {

@@ -140,8 +140,12 @@ fn mistyped(key: &Key, value: &Value) -> Error {
 }
 
 fn unknown(name: &str) -> Error {
-    let sections = KEYS.iter().filter_map(|key| key.name.split('.').next());
-    let nearest = KEYS.iter().map(|key| key.name).chain(sections).min_by_key(|known| distance(name, known));
+    // A key may be meant whole, or by its last part; a table by its name.
+    let keys = KEYS.iter().flat_map(|key| {
+        let (table, last) = key.name.split_once('.').expect("every key is in a table");
+        [(key.name, key.name), (last, key.name), (table, table)]
+    });
+    let nearest = keys.min_by_key(|(spelling, _)| distance(name, spelling)).map(|(_, meant)| meant);
     let nearest = nearest.expect("there are keys");
     Error::new(Code::InvalidConfig, format!("there is no key {name}"))
         .fix(format!("did you mean {nearest}? All keys: bowline config show"))

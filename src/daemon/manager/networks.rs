@@ -249,8 +249,8 @@ impl Manager {
         let facts = self.kernel.facts(host).context(|| "look at the host's addresses and routes".into())?;
         let subnets = self.choose_subnets(wish, host, &facts)?;
         let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
-        let mtu = wish.mtu_bytes.or(self.config.mtu).unwrap_or_else(|| uplink_mtu(&facts));
-        let gso = if wish.gso == v1::Gso::Auto { self.config.gso } else { wish.gso };
+        let mtu = wish.mtu_bytes.or(self.config().mtu).unwrap_or_else(|| uplink_mtu(&facts));
+        let gso = if wish.gso == v1::Gso::Auto { self.config().gso } else { wish.gso };
         let id = self.fresh_id();
         let bridge = Network::bridge_name(&name, id);
         let taken =

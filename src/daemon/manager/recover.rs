@@ -129,6 +129,7 @@ impl Manager {
         for (&place, side) in sides.iter_mut() {
             let here: Vec<&Network> = kept.iter().map(|k| &k.network).filter(|n| n.host == place).collect();
             *side = Side { framed: !here.is_empty(), ipv6: here.iter().any(|n| n.has_ipv6()) };
+            self.kernel.claim(place)?;
             let mut seen = self.kernel.observe(&Scope::Host(place))?;
             let mut want = side.state(place);
             want.extend(here.into_iter().map(driver::bridge::network).collect());

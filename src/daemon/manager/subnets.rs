@@ -60,8 +60,9 @@ impl Manager {
     }
 
     fn pools(&self, ipv6: bool) -> Vec<PoolSpec> {
-        match (ipv6, self.config.ipv6) {
-            (false, _) => self.config.pools.clone(),
+        let config = self.config();
+        match (ipv6, config.ipv6) {
+            (false, _) => config.pools.clone(),
             (true, Ipv6Pool::Random) => vec![PoolSpec::ula(self.ula)],
             (true, Ipv6Pool::Prefix(base)) => PoolSpec::new(base, 64).into_iter().collect(),
         }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::manager::Manager;
 
-/// SIGTERM and SIGINT end it; SIGHUP looks at the kernel again and puts it right.
+/// SIGTERM and SIGINT end it; SIGHUP reads the configuration again, looks at the kernel, and puts it right.
 pub(super) async fn until_told_to_stop(
     manager: &Arc<Manager>,
     mut serving: JoinHandle<Result<()>>,
@@ -36,13 +36,20 @@ pub(super) async fn until_told_to_stop(
 }
 
 async fn reload(manager: &Arc<Manager>) {
-    let now = NotifyState::monotonic_usec_now();
-    tell_systemd(&[NotifyState::Reloading]);
-    if let Ok(now) = now {
-        tell_systemd(&[now]);
+    // systemd wants both in one message (sd_notify(3), RELOADING=1).
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!("read the clock: {error}"),
     }
     let manager = manager.clone();
-    match tokio::task::spawn_blocking(move || manager.repair()).await {
+    let looked = tokio::task::spawn_blocking(move || {
+        // A file that is not valid changes nothing.
+        if let Err(error) = manager.reload() {
+            tracing::error!(code = %error.code, "read the configuration again: {error}");
+        }
+        manager.repair()
+    });
+    match looked.await {
         Ok(Ok(drift)) => tracing::info!(changes = drift.steps.len(), "looked at the kernel again"),
         Ok(Err(error)) => tracing::error!(code = %error.code, "look at the kernel again: {error}"),
         Err(panic) => tracing::error!("a look at the kernel panicked: {panic}"),

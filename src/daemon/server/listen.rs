@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use crate::manager::Caller;
 
 /// Connections at once; one more waits.
-const MOST: usize = 512;
+pub(crate) const MOST: usize = 512;
 
 /// How long a client may take for a request's head.
 const HEAD: Duration = Duration::from_secs(10);

@@ -159,18 +159,30 @@ fn end_leftovers(child: &Child, terminal: Option<&Terminal>) {
     let pid = child.raw().as_raw();
     // Nobody left in the group is the usual case.
     let _empty = signal_raw(-pid, libc::SIGKILL);
-    if terminal.is_some() {
+    // All of its session descends from the command, and what the command leaves becomes ours: no child but the command,
+    // no leftovers, and no look at every process of the machine.
+    if terminal.is_some() || !has_others_than(child) {
         return;
     }
-    for other in processes().filter(|&other| other != child.pid()) {
+    for other in numbered("/proc").filter(|&other| other != child.pid()) {
         if Stat::of(other).is_some_and(|stat| stat.session == pid) {
             let _ended = signal_raw(other as i32, libc::SIGKILL);
         }
     }
 }
 
-fn processes() -> impl Iterator<Item = u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+/// True where the kernel does not say.
+fn has_others_than(child: &Child) -> bool {
+    let command = child.pid().to_string();
+    numbered("/proc/self/task").any(|thread| {
+        let children = std::fs::read_to_string(format!("/proc/self/task/{thread}/children"));
+        children.map_or(true, |pids| pids.split_whitespace().any(|pid| pid != command))
+    })
+}
+
+/// The entries of a directory that are numbers, as processes and threads are in /proc.
+fn numbered(dir: &str) -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
