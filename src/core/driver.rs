@@ -3,10 +3,12 @@
 pub mod bridge;
 
 use crate::endpoint::{Endpoint, Interface};
+use crate::kernel::Uplink;
 use crate::name::Id;
 use crate::network::{Network, Subnet};
 use crate::place::Place;
-use crate::state::{LinkKey, Route, State};
+use crate::plan::Change;
+use crate::state::{LinkKey, Route, State, SysctlKey};
 
 /// What a host needs before its first network: the firewall's frame, and packets forwarded.
 pub fn host(place: Place, ipv6: bool) -> State {
@@ -17,6 +19,18 @@ pub fn host(place: Place, ipv6: bool) -> State {
         state.set_sysctl(place, "net/ipv6/conf/all/forwarding", "1");
     }
     state
+}
+
+/// Before a host begins to forward IPv6: links that learn their routes from advertisements go on learning them
+/// (accept_ra = 2), or the host would lose its own way out when what it learned expires.
+pub fn keep_learning(place: Place, uplinks: &[Uplink]) -> Vec<Change> {
+    let learning = uplinks.iter().filter(|uplink| uplink.stops_learning);
+    learning
+        .map(|uplink| {
+            let path = format!("net/ipv6/conf/{}/accept_ra", uplink.name);
+            Change::SetSysctl { key: SysctlKey { place, path }, value: "2".into() }
+        })
+        .collect()
 }
 
 /// The default routes of an endpoint, one for each family: by the interface of the highest priority, among equals by

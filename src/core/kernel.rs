@@ -90,4 +90,6 @@ pub struct Uplink {
     pub mtu: u32,
     /// Largest super-packet that the hardware segments itself.
     pub tso_max_size: u32,
+    /// It learns routes from router advertisements, and would stop once this host forwards IPv6.
+    pub stops_learning: bool,
 }

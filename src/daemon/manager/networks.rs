@@ -58,11 +58,7 @@ impl Manager {
         let mut sides = self.hosts.lock();
         let host = self.host_of(&mut sides, wish, caller)?;
         let side = sides.get(&host).copied().unwrap_or_default();
-        let steps = self.check_network(wish, host).map(|kept| {
-            let after = with_network(side, &kept.network).state(host);
-            let wanted = [after, driver::bridge::network(&kept.network)].into_iter().collect();
-            diff(&side.state(host), &wanted)
-        });
+        let steps = self.check_network(wish, host).map(|(kept, facts)| steps_to(side, &kept.network, &facts));
         self.leave_host(&mut sides, host);
         Ok(v1::Plan { steps: steps?.iter().map(Change::to_string).collect() })
     }
@@ -83,21 +79,19 @@ impl Manager {
         host: Place,
         wish: &v1::CreateNetwork,
     ) -> Result<v1::Network> {
-        let mut kept = self.check_network(wish, host)?;
+        let (mut kept, facts) = self.check_network(wish, host)?;
         if host != self.host {
             let path = wish.host_netns.as_ref().and_then(|netns| netns.path.clone());
             kept.elsewhere = Some(v1::NetnsStatus { cookie: host.0, path });
         }
         let (id, name) = (kept.network.id, kept.network.name.clone());
         let side = sides.entry(host).or_default();
-        let after = with_network(*side, &kept.network);
-        let wanted: State = [after.state(host), driver::bridge::network(&kept.network)].into_iter().collect();
         self.store.put_network(id, &kept.record())?;
-        if let Err(error) = self.kernel.apply(&diff(&side.state(host), &wanted)) {
+        if let Err(error) = self.kernel.apply(&steps_to(*side, &kept.network, &facts)) {
             self.take_back_network(&kept.network);
             return Err(error.context(format!("create network {name}")));
         }
-        *side = after;
+        *side = with_network(*side, &kept.network);
         let view = kept.view();
         let bridge = kept.bridge();
         self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
@@ -231,7 +225,7 @@ impl Manager {
     }
 
     /// Everything about the wish that can be wrong, before anything is done.
-    fn check_network(&self, wish: &v1::CreateNetwork, host: Place) -> Result<Kept> {
+    fn check_network(&self, wish: &v1::CreateNetwork, host: Place) -> Result<(Kept, Facts)> {
         let name = Name::for_new(&wish.name)?;
         match wish.driver {
             v1::Driver::Bridge => (),
@@ -269,7 +263,7 @@ impl Manager {
             neighbours: neighbours(wish.icc),
             masquerade: wish.masquerade,
         };
-        Ok(Kept::new(network, wish.gso, wish.labels.clone(), now_unix_ms()))
+        Ok((Kept::new(network, wish.gso, wish.labels.clone(), now_unix_ms()), facts))
     }
 
     fn remove_empty(&self, keeper: &Keeper) -> Result<()> {
@@ -317,6 +311,15 @@ impl Manager {
             tracing::warn!(network = %network.name, code = %error.code, "journal a failed network: {error}");
         }
     }
+}
+
+/// From a host as it is to one that holds the network too.
+fn steps_to(side: Side, network: &Network, facts: &Facts) -> Vec<Change> {
+    let after = with_network(side, network);
+    let wanted = [after.state(network.host), driver::bridge::network(network)].into_iter().collect();
+    let begins = after.ipv6 && !side.ipv6;
+    let learn = if begins { driver::keep_learning(network.host, &facts.uplinks) } else { Vec::new() };
+    [learn, diff(&side.state(network.host), &wanted)].concat()
 }
 
 /// A host's side once the network is there.

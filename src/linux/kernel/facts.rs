@@ -11,7 +11,8 @@ use bowline_core::{Code, Error, Result};
 use super::address::{self, is_link_local};
 use super::host::Host;
 use super::link;
-use crate::netlink::wire::SeenRoute;
+use crate::netlink::wire::{SeenLink, SeenRoute};
+use crate::sysctl;
 
 pub(super) fn facts(host: &Host) -> Result<Facts> {
     let (links, addresses, routes) = host.route(|route| {
@@ -19,12 +20,26 @@ pub(super) fn facts(host: &Host) -> Result<Facts> {
     })?;
     let leaving: HashSet<u32> =
         routes.iter().filter(|route| is_default(route)).flat_map(|route| route.links.clone()).collect();
+    // 1 learns only while the host does not forward; 2 always does.
+    let learning: HashSet<u32> = host.enter(|| {
+        let learns = |link: &&SeenLink| {
+            let path = link.name.as_ref().map(|name| format!("net/ipv6/conf/{name}/accept_ra"));
+            path.is_some_and(|path| sysctl::get(&path).is_ok_and(|value| value.as_deref() == Some("1")))
+        };
+        Ok(links
+            .iter()
+            .filter(|link| leaving.contains(&link.index))
+            .filter(learns)
+            .map(|link| link.index)
+            .collect())
+    })?;
     let uplinks = links.iter().filter(|link| leaving.contains(&link.index)).filter_map(|link| {
         Some(Uplink {
             name: link.name.clone()?,
             mtu: link.mtu,
             // A kernel that does not say has the limit that all had.
             tso_max_size: link.tso_max_size.unwrap_or(65_536),
+            stops_learning: learning.contains(&link.index),
         })
     });
     let names: HashMap<u32, &LinkName> =
