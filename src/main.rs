@@ -13,7 +13,12 @@ use bowline_daemon::config::{self, Config};
 const CHECK_SAID_NO: u8 = 7;
 
 fn main() -> ExitCode {
-    let outer = Outer { daemon, config_check, config_show, bench };
+    let outer = Outer {
+        daemon,
+        config_check: |args| config_check(&args),
+        config_show: |args| config_show(&args),
+        bench: |args, session| bench(&args, session),
+    };
     ExitCode::from(bowline_cli::main(std::env::args_os(), &outer))
 }
 
@@ -38,13 +43,13 @@ fn daemon(args: DaemonArgs) -> Result<()> {
     bowline_daemon::run(options, kernel)
 }
 
-fn config_check(args: ConfigArgs) -> Result<String> {
+fn config_check(args: &ConfigArgs) -> Result<String> {
     Config::load(args.config.as_deref())?;
     Ok("the configuration is valid\n".to_string())
 }
 
 /// As a file that could be used.
-fn config_show(args: ConfigArgs) -> Result<String> {
+fn config_show(args: &ConfigArgs) -> Result<String> {
     let mut text = String::new();
     let mut section = "";
     for setting in Config::settings(args.config.as_deref())? {
@@ -59,7 +64,7 @@ fn config_show(args: ConfigArgs) -> Result<String> {
     Ok(text)
 }
 
-fn bench(args: BenchArgs, session: &Session) -> Result<u8> {
+fn bench(args: &BenchArgs, session: &Session) -> Result<u8> {
     let BenchCommand::Attach { quick, endpoints, clients } = args.command;
     let usual = if quick { attach::Options::quick() } else { attach::Options::full() };
     let options = attach::Options {

@@ -45,7 +45,7 @@ pub(crate) struct Global {
     #[arg(value_parser = Format::parse)]
     format: Option<Format>,
 
-    /// When to use colour
+    /// When to use colour: auto is on a terminal, unless NO_COLOR or TERM=dumb is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
     #[arg(hide_default_value = true)]
     pub(crate) color: Color,
@@ -92,14 +92,14 @@ pub(crate) enum Command {
     Host(HostCommand),
 
     /// Make, list, change and remove networks
-    #[command(visible_alias = "net", alias = "networks")]
+    #[command(visible_alias = "net")]
     Network {
         #[command(subcommand)]
         command: NetworkCommand,
     },
 
     /// Connect existing namespaces, and see what is connected
-    #[command(visible_alias = "ep", alias = "endpoints")]
+    #[command(visible_alias = "ep")]
     Endpoint {
         #[command(subcommand)]
         command: EndpointCommand,
@@ -135,6 +135,7 @@ pub(crate) enum Command {
     /// Print a completion script for a shell
     #[command(after_help = help::COMPLETION)]
     Completion {
+        /// The shell that the script is for
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
@@ -159,7 +160,8 @@ impl Command {
             | Command::Endpoint { .. }
             | Command::Events
             | Command::System { .. } => true,
-            // A bench starts a daemon of its own. The client's version helps most where no daemon can be reached: it asks for one itself.
+            // A bench starts daemons of its own. The client's version helps most where no daemon can be
+            // reached, so this verb asks for one itself.
             Command::Bench(_)
             | Command::Version(_)
             | Command::Explain { .. }

@@ -125,6 +125,7 @@ mod tests {
               1 BWL-4001 the kernel refused
             124 BWL-4002 it took too long
               1 BWL-5001 a mistake of ours
-        "#]].assert_eq(&table);
+        "#]]
+        .assert_eq(&table);
     }
 }

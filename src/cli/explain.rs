@@ -29,7 +29,7 @@ pub(crate) fn execute(code: Option<&str>, session: &Session, io: &mut Io<'_>) ->
     let page = page(code).expect("a test holds that every code has a page");
     match session.json {
         true => io.json(&page)?,
-        false => io.data(&format!("{}: {}\n\n{}\n", page.code, page.title, page.text))?,
+        false => io.data(&format!("{}: {}\n\n{}", page.code, page.title, shown(page.text)))?,
     }
     Ok(exit::OK)
 }
@@ -52,6 +52,23 @@ fn page(code: Code) -> Option<Page<'static>> {
     Some(Page { code: code.to_string(), title, text: text.trim() })
 }
 
+/// For a terminal: what is to be pasted stands apart, without the marks of the format.
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    let mut command = false;
+    for line in text.lines() {
+        if line == "```" {
+            command = !command;
+            shown.push_str(if command { "\n" } else { "" });
+        } else {
+            shown.push_str(if command { "    " } else { "" });
+            shown.push_str(line);
+            shown.push('\n');
+        }
+    }
+    shown
+}
+
 /// Each from its heading to the next; what comes before the first is none.
 fn sections() -> impl Iterator<Item = &'static str> {
     let starts: Vec<usize> = PAGES.match_indices("\n## ").map(|(at, _)| at + 1).collect();
@@ -69,6 +86,11 @@ mod tests {
         let wanted: Vec<String> =
             Code::ALL.iter().map(|code| format!("## {code}: {}", code.title())).collect();
         assert_eq!(headings, wanted);
+    }
+
+    #[test]
+    fn a_page_is_shown_without_marks() {
+        assert_eq!(shown("why\n```\nls -l\nid\n```"), "why\n\n    ls -l\n    id\n");
     }
 
     #[test]

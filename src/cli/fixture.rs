@@ -137,6 +137,7 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         bridge: Some("bl-front".into()),
         labels: BTreeMap::new(),
         created_unix_ms: CREATED,
+        host_netns: None,
         endpoints: vec![v1::Member {
             id: "ffff456789abcdef0011223344556677".into(),
             name: "web".into(),
@@ -158,6 +159,7 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         gso_max_bytes: None,
         bridge: Some("bl-back".into()),
         labels: labels(&[("tier", "data\u{1b}[31m")]),
+        host_netns: Some(v1::NetnsStatus { cookie: 77, path: Some("/run/netns/lab".into()) }),
         endpoints: Vec::new(),
         ..front.clone()
     };
@@ -168,6 +170,7 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         subnets: Vec::new(),
         routes: Vec::new(),
         bridge: None,
+        mtu_bytes: 0,
         gso_max_bytes: None,
         endpoints: Vec::new(),
         ..front.clone()

@@ -47,6 +47,6 @@ pub(crate) fn grouped(command: Command) -> Command {
         verbs.push('\n');
     }
     command.after_help(ROOT).help_template(format!(
-        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{verbs}{{options}}{{after-help}}"
+        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{verbs}{header}Global options:{header:#}\n{{options}}{{after-help}}"
     ))
 }

@@ -13,6 +13,7 @@ pub mod host;
 mod io;
 mod join;
 mod manual;
+mod namespace;
 mod network;
 mod report;
 mod screen;

@@ -53,25 +53,39 @@ mod tests {
 
     #[test]
     fn a_failure_for_people() {
-        check(&overlap(), false, &expect![[r#"
+        check(
+            &overlap(),
+            false,
+            &expect![[r#"
             error[BWL-1107]: subnet 10.10.1.0/24 overlaps network front (10.10.1.0/24)
               cause: both would be routed over one interface
               fix: bowline network create x
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_failure_for_programs() {
-        check(&overlap(), true, &expect![[""]]);
+        check(
+            &overlap(),
+            true,
+            &expect![[r#"
+            {"code":"BWL-1107","message":"subnet 10.10.1.0/24 overlaps network front (10.10.1.0/24)","cause":"both would be routed over one interface","fix":"bowline network create x"}
+        "#]],
+        );
     }
 
     #[test]
     fn a_failure_cannot_drive_the_terminal() {
         let error = Error::new(Code::Internal, "a\x1b[31mb\nerror: c").because("\u{9b}0m");
-        check(&error, false, &expect![[r#"
+        check(
+            &error,
+            false,
+            &expect![[r#"
             error[BWL-5001]: a\u{1b}[31mb\nerror: c
               cause: \u{9b}0m
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::env;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 
+// Without comments on its values, for these would make every long help longer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR or TERM=dumb says no.
     #[default]
     Auto,
     Always,

@@ -22,7 +22,7 @@ pub(crate) fn suggest(error: Error, client: &Client, networks: &[&str], endpoint
         (None, _) => error,
         (Some(hint), None) => error.fix(format!("did you mean {hint}?")),
         (Some(hint), Some(fix)) => {
-            let fix = format!("did you mean {hint}? otherwise: {fix}");
+            let fix = format!("did you mean {hint}? or {fix}");
             error.fix(fix)
         }
     }

@@ -1,6 +1,6 @@
 //! `bowline system`: the daemon, what it remembers, and whether the kernel agrees.
 
-use bowline_api::v1::{Drift, EndpointState, Info, Network};
+use bowline_api::v1::{Drift, Endpoint, EndpointState, Info, Network};
 use bowline_core::Result;
 use clap::Subcommand;
 
@@ -83,16 +83,22 @@ fn print(drift: &Drift, when_none: &str, session: &Session, io: &mut Io<'_>) -> 
 
 fn prune(force: bool, session: &Session, io: &mut Io<'_>) -> Result<u8> {
     if !force && session.screen.interactive && !session.json {
-        let stopped = session.client.endpoints()?.into_iter().filter(|e| e.state == EndpointState::Stopped);
-        let mut victims: Vec<String> = stopped.map(|e| format!("endpoint {}", e.name)).collect();
-        let live = |network: &Network| !network.endpoints.is_empty() || network.bridge.is_none();
-        let empty = session.client.networks()?.into_iter().filter(|network| !live(network));
-        victims.extend(empty.map(|network| format!("network {}", network.name)));
+        let victims = victims(&session.client.endpoints()?, &session.client.networks()?);
         if !victims.is_empty() && !io.agreed("remove these", &victims)? {
             return Ok(exit::FAILED);
         }
     }
     io.removed(session, &session.client.prune()?)
+}
+
+/// Stopped endpoints, and the networks that nothing is left on without them.
+fn victims(endpoints: &[Endpoint], networks: &[Network]) -> Vec<String> {
+    let stopped: Vec<&Endpoint> = endpoints.iter().filter(|e| e.state == EndpointState::Stopped).collect();
+    let goes = |network: &&Network| {
+        network.bridge.is_some() && network.endpoints.iter().all(|m| stopped.iter().any(|e| e.id == m.id))
+    };
+    let networks = networks.iter().filter(goes).map(|network| format!("network {}", network.name));
+    stopped.iter().map(|e| format!("endpoint {}", e.name)).chain(networks).collect()
 }
 
 fn card(info: &Info) -> String {
@@ -142,6 +148,12 @@ fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_pruning_would_take_is_what_nothing_live_is_on() {
+        let shown = victims(&crate::fixture::endpoints(), &crate::fixture::networks());
+        assert_eq!(shown, ["endpoint old", "network back"]);
+    }
 
     #[test]
     fn sizes() {

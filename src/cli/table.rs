@@ -6,7 +6,7 @@ use comfy_table::{ContentArrangement, TableStyle};
 
 use crate::screen::{Screen, clean};
 
-/// Columns with the more important ones first in `keep`: the least important go where the terminal is narrow.
+/// Rows under heads. Where the terminal is narrow, columns go, the least important first.
 #[derive(Debug)]
 pub(crate) struct Table<'a> {
     heads: &'a [&'a str],
@@ -93,12 +93,22 @@ mod tests {
 
     #[test]
     fn columns_are_two_spaces_apart_and_nothing_wraps_or_moves_the_cursor() {
-        expect![[""]].assert_eq(&table().render(&Screen::default()));
+        expect![[r#"
+            NAME           MIDDLE                   LAST
+            a              a long cell with spaces  1
+            b\u{1b}[2J\nc  日本                     -
+        "#]]
+        .assert_eq(&table().render(&Screen::default()));
     }
 
     #[test]
     fn a_narrow_terminal_loses_the_least_important_columns() {
-        expect![[""]].assert_eq(&table().render(&Screen { width: Some(45), ..Screen::default() }));
+        expect![[r#"
+            NAME           MIDDLE
+            a              a long cell with spaces
+            b\u{1b}[2J\nc  日本
+        "#]]
+        .assert_eq(&table().render(&Screen { width: Some(42), ..Screen::default() }));
         let narrow = Screen { width: Some(3), ..Screen::default() };
         assert!(table().render(&narrow).starts_with("NAME\n"));
         let full = Screen { no_trunc: true, ..narrow };

@@ -38,15 +38,15 @@ impl Early {
         };
         let from_env = std::env::var("BOWLINE_FORMAT").is_ok_and(|format| format == "json");
         let json = words.contains(&"--json") || value("--format").map_or(from_env, |format| format == "json");
+        // A word behind one of these is its value.
+        let valued = |word: &&str| matches!(*word, "--socket" | "--format" | "--color");
+        let before = std::iter::once(&"").chain(&words);
+        let verb =
+            words.iter().zip(before).filter(|(word, before)| !word.starts_with('-') && !valued(before));
         Early {
             color: value("--color").and_then(|v| Color::from_str(v, false).ok()).unwrap_or_default(),
             json,
-            verb: words
-                .iter()
-                .filter(|word| !word.starts_with('-'))
-                .take(2)
-                .map(ToString::to_string)
-                .collect(),
+            verb: verb.map(|(word, _)| word.to_string()).take(2).collect(),
         }
     }
 

@@ -1,9 +1,5 @@
 //! `bowline endpoint create`: opens a namespace and hands it to the daemon with what it wants of its networks.
 
-use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
-
 use bowline_api::v1::{CreateEndpoint, Join, Netns};
 use bowline_core::{Code, Error, Result};
 use clap::Args;
@@ -11,6 +7,7 @@ use clap::Args;
 use crate::exit;
 use crate::io::Io;
 use crate::join::{self, JoinArgs};
+use crate::namespace::Namespace;
 use crate::network::pair;
 use crate::session::Session;
 use crate::similar::suggest;
@@ -33,8 +30,8 @@ pub(crate) struct CreateArgs {
     name: String,
 
     /// The namespace: a name that 'ip netns' knows, a path, or pid:NUMBER
-    #[arg(long, value_name = "NETNS")]
-    netns: String,
+    #[arg(long, value_name = "NETNS", value_parser = Namespace::parse)]
+    netns: Namespace,
 
     /// A network to connect to, by name or id; may be given again
     #[arg(long = "network", visible_alias = "net", value_name = "NET[:OPTIONS]", value_parser = join::parse)]
@@ -62,11 +59,8 @@ pub(crate) struct CreateArgs {
 
 pub(super) fn execute(args: CreateArgs, session: &Session, io: &mut Io<'_>) -> Result<u8> {
     let (dry_run, quiet) = (args.dry_run, args.quiet);
-    let place = Place::parse(&args.netns)?;
-    // Open until the daemon has answered: it takes the file from us by its number.
-    let file = place.open()?;
-    let fd = u32::try_from(file.as_raw_fd()).expect("an open file has a number");
-    let wish = args.wish(Netns { fd: Some(fd), path: place.kept()? })?;
+    let (file, netns) = args.netns.open()?;
+    let wish = args.wish(netns)?;
     let networks: Vec<&str> = wish.networks.iter().map(|join| join.network.as_str()).collect();
     let hint = |error| suggest(error, &session.client, &networks, &[]);
     if dry_run {
@@ -110,60 +104,6 @@ impl CreateArgs {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    Path(PathBuf),
-    /// Of a process: its path means another namespace as soon as the number is used again.
-    Pid(u32),
-}
-
-impl Place {
-    fn parse(text: &str) -> Result<Place> {
-        match text.strip_prefix("pid:").map(str::parse) {
-            Some(Ok(pid)) => Ok(Place::Pid(pid)),
-            Some(Err(_)) => Err(Error::new(Code::InvalidNetns, format!("{text:?} is not a process"))
-                .fix("write the number of a process: --netns pid:1234")),
-            None if text.contains('/') => Ok(Place::Path(PathBuf::from(text))),
-            None => Ok(Place::Path(PathBuf::from("/run/netns").join(text))),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        match self {
-            Place::Path(path) => path.clone(),
-            Place::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
-        }
-    }
-
-    fn open(&self) -> Result<File> {
-        let path = self.path();
-        File::open(&path).map_err(|error| {
-            let code = match error.kind() {
-                std::io::ErrorKind::PermissionDenied => Code::Denied,
-                _ => Code::InvalidNetns,
-            };
-            let failed = Error::new(code, format!("open the namespace {}", path.display())).because(error);
-            match (self, code) {
-                (_, Code::Denied) => failed.fix("run it as root"),
-                (Place::Path(_), _) => failed.fix("see which there are: ip netns list"),
-                (Place::Pid(pid), _) => failed.fix(format!("see whether the process runs: ps -p {pid}")),
-            }
-        })
-    }
-
-    /// The path under which the namespace is found again, whole, for the daemon works in another directory.
-    fn kept(&self) -> Result<Option<String>> {
-        let Place::Path(path) = self else { return Ok(None) };
-        let whole = std::path::absolute(path).map_err(|error| {
-            Error::new(Code::InvalidNetns, format!("make {} absolute", path.display())).because(error)
-        })?;
-        Ok(match whole.starts_with("/proc") {
-            true => None,
-            false => whole.to_str().map(str::to_string),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -179,9 +119,7 @@ mod tests {
 
     fn check(line: &str, wanted: &Expect) {
         let args = Line::try_parse_from(line.split(' ')).unwrap().args;
-        let place = Place::parse(&args.netns).unwrap();
-        let netns = Netns { fd: Some(3), path: place.kept().unwrap() };
-        let text = match args.wish(netns) {
+        let text = match args.wish(Netns { fd: Some(3), path: None }) {
             Ok(wish) => serde_json::to_string(&wish).unwrap(),
             Err(error) => format!("{} {error}", error.code),
         };
@@ -190,19 +128,37 @@ mod tests {
 
     #[test]
     fn arguments_become_a_wish() {
-        check("create web --netns web", &expect![[r#"{"name":"web","netns":{"fd":3,"path":"/run/netns/web"},"hostname":null,"networks":[],"labels":{}}"#]]);
-        check("create web --netns pid:1 --network front --ip 10.9.0.5 --alias api", &expect![[r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"front","interface":null,"ip":"10.9.0.5","ip6":null,"mac":null,"aliases":["api"],"gw_priority":0,"netns":null}],"labels":{}}"#]]);
-        check("create web --netns /proc/1/ns/net --network a:ip6=fd00::5 --network b", &expect![[r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":"fd00::5","mac":null,"aliases":[],"gw_priority":0,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"netns":null}],"labels":{}}"#]]);
-        check("create web --netns web --network a --network b --mac 02:00:00:00:00:01", &expect!["BWL-1111 with several networks, --ip, --mac and the like could mean any of them"]);
-        check("create web --netns web --ip 10.9.0.5", &expect!["BWL-1111 --ip, --mac and the like need a --network"]);
-        check("create web --netns /x --network a --gw-priority -1 --hostname h --label k=v", &expect![[r#"{"name":"web","netns":{"fd":3,"path":"/x"},"hostname":"h","networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":-1,"netns":null}],"labels":{"k":"v"}}"#]]);
-    }
-
-    #[test]
-    fn a_namespace_that_is_not_there_is_named() {
-        let error = Place::parse("no-such-namespace").unwrap().open().unwrap_err();
-        assert_eq!(error.code, Code::InvalidNetns);
-        assert!(error.what.contains("/run/netns/no-such-namespace"), "{error}");
-        assert_eq!(Place::parse("pid:x").unwrap_err().code, Code::InvalidNetns);
+        check(
+            "create web --netns web",
+            &expect![[
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[],"labels":{}}"#
+            ]],
+        );
+        check(
+            "create web --netns pid:1 --network front --ip 10.9.0.5 --alias api",
+            &expect![[
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"front","interface":null,"ip":"10.9.0.5","ip6":null,"mac":null,"aliases":["api"],"gw_priority":0,"netns":null}],"labels":{}}"#
+            ]],
+        );
+        check(
+            "create web --netns /proc/1/ns/net --network a:ip6=fd00::5 --network b",
+            &expect![[
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":"fd00::5","mac":null,"aliases":[],"gw_priority":0,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"netns":null}],"labels":{}}"#
+            ]],
+        );
+        check(
+            "create web --netns web --network a --network b --mac 02:00:00:00:00:01",
+            &expect!["BWL-1111 with several networks, --ip, --mac and the like could mean any of them"],
+        );
+        check(
+            "create web --netns web --ip 10.9.0.5",
+            &expect!["BWL-1111 --ip, --mac and the like need a --network"],
+        );
+        check(
+            "create web --netns /x --network a --gw-priority -1 --hostname h --label k=v",
+            &expect![[
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":"h","networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":-1,"netns":null}],"labels":{"k":"v"}}"#
+            ]],
+        );
     }
 }

@@ -91,12 +91,31 @@ mod tests {
             NAME  STATE    NETWORKS    ADDRESSES         INTERFACES
             web   live     front,back  10.9.0.129/24 +2  eth0,eth1
             old   stopped  -           -                 -
-        "#]].assert_eq(&table(&endpoints(), &Screen::default()));
+        "#]]
+        .assert_eq(&table(&endpoints(), &Screen::default()));
     }
 
     #[test]
     fn cards() {
         let cards: Vec<String> = endpoints().iter().map(|e| card(e, &Screen::default())).collect();
-        expect![[""]].assert_eq(&cards.join("\n"));
+        expect![[r#"
+            web
+              state       live
+              hostname    web.example
+              namespace   /run/netns/web, cookie 4711
+              label       owner=a\nb
+              created     2025-11-20T08:34:00.000Z
+              id          ffff456789abcdef0011223344556677
+              INTERFACE  NETWORK  ADDRESSES                   GATEWAY                       MAC                MTU   ALIASES
+              eth0       front    10.9.0.129/24,fd00:9::2/64  10.9.0.1,fd00:9::1 (default)  02:00:00:00:00:01  1500  api
+              eth1       back     10.8.0.2/24                 -                             02:00:00:00:00:02  1500  -
+
+            old
+              state       stopped
+              namespace   no path, cookie 4712
+              created     2025-11-20T08:34:00.000Z
+              id          eeee456789abcdef0011223344556677
+              interfaces  none
+        "#]].assert_eq(&cards.join("\n"));
     }
 }

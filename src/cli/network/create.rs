@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use super::pair;
 use crate::exit;
 use crate::io::Io;
+use crate::namespace::Namespace;
 use crate::session::Session;
 
 pub(super) const EXAMPLES: &str = "\
@@ -100,6 +101,10 @@ pub(crate) struct CreateArgs {
     #[arg(short, long = "opt", value_name = "KEY=VALUE", value_parser = pair, help_heading = "Link")]
     options: Vec<(String, String)>,
 
+    /// Make it in this namespace instead of the host's: a name that 'ip netns' knows, a path, or pid:NUMBER
+    #[arg(long, value_name = "NETNS", value_parser = Namespace::parse)]
+    host_netns: Option<Namespace>,
+
     /// A label of yours; may be given again
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
@@ -139,7 +144,10 @@ enum Gso {
 
 pub(super) fn execute(args: CreateArgs, session: &Session, io: &mut Io<'_>) -> Result<u8> {
     let (dry_run, quiet) = (args.dry_run, args.quiet);
-    let wish = args.wish()?;
+    let host = args.host_netns.clone();
+    let mut wish = args.wish()?;
+    let (_open_until_answered, netns) = host.map(|host| host.open()).transpose()?.unzip();
+    wish.host_netns = netns;
     if dry_run {
         return io.plan(session, &session.client.plan_network(&wish)?);
     }
@@ -157,7 +165,7 @@ pub(super) fn execute(args: CreateArgs, session: &Session, io: &mut Io<'_>) -> R
 }
 
 impl CreateArgs {
-    /// What to ask the daemon for. What cannot be understood is an error before any call.
+    /// What to ask the daemon for, but for the namespace, which must be opened first. What cannot be understood is an error before any call.
     pub(super) fn wish(self) -> Result<CreateNetwork> {
         let asked = options::read(&self.options)?;
         let isolation = self.isolation.or(self.isolate.then_some(Isolation::Strict));
@@ -184,6 +192,7 @@ impl CreateArgs {
                 Gso::Off => v1::Gso::Off,
             },
             labels: self.labels.into_iter().collect(),
+            host_netns: None,
         })
     }
 }

@@ -131,8 +131,8 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::screen::json;
     use crate::fixture::networks;
+    use crate::screen::json;
 
     #[test]
     fn inspect_has_dockers_keys_and_ours() {
@@ -238,6 +238,7 @@ mod tests {
                 }
               }
             ]
-        "#]].assert_eq(&json(&[Network::of(front)]));
+        "#]]
+        .assert_eq(&json(&[Network::of(front)]));
     }
 }

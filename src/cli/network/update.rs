@@ -126,10 +126,35 @@ mod tests {
     #[test]
     fn what_is_said_changes_and_the_rest_stays() {
         check("update front", &expect!["BWL-1001 nothing to change on front"]);
-        check("update front --no-icc --isolate", &expect![[r#"front {"internal":null,"isolation":"strict","icc":false,"masquerade":null,"mtu_bytes":null,"labels":null}"#]]);
-        check("update front --icc --no-icc --masquerade", &expect![[r#"front {"internal":null,"isolation":null,"icc":false,"masquerade":true,"mtu_bytes":null,"labels":null}"#]]);
-        check("update front --internal=false --mtu 9000", &expect![[r#"front {"internal":false,"isolation":null,"icc":null,"masquerade":null,"mtu_bytes":9000,"labels":null}"#]]);
-        check("update front --internal --label a=b --label c", &expect![[r#"front {"internal":true,"isolation":null,"icc":null,"masquerade":null,"mtu_bytes":null,"labels":{"a":"b","c":""}}"#]]);
-        check("update front --no-labels", &expect![[r#"front {"internal":null,"isolation":null,"icc":null,"masquerade":null,"mtu_bytes":null,"labels":{}}"#]]);
+        check(
+            "update front --no-icc --isolate",
+            &expect![[
+                r#"front {"internal":null,"isolation":"strict","icc":false,"masquerade":null,"mtu_bytes":null,"labels":null}"#
+            ]],
+        );
+        check(
+            "update front --icc --no-icc --masquerade",
+            &expect![[
+                r#"front {"internal":null,"isolation":null,"icc":false,"masquerade":true,"mtu_bytes":null,"labels":null}"#
+            ]],
+        );
+        check(
+            "update front --internal=false --mtu 9000",
+            &expect![[
+                r#"front {"internal":false,"isolation":null,"icc":null,"masquerade":null,"mtu_bytes":9000,"labels":null}"#
+            ]],
+        );
+        check(
+            "update front --internal --label a=b --label c",
+            &expect![[
+                r#"front {"internal":true,"isolation":null,"icc":null,"masquerade":null,"mtu_bytes":null,"labels":{"a":"b","c":""}}"#
+            ]],
+        );
+        check(
+            "update front --no-labels",
+            &expect![[
+                r#"front {"internal":null,"isolation":null,"icc":null,"masquerade":null,"mtu_bytes":null,"labels":{}}"#
+            ]],
+        );
     }
 }

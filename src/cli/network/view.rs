@@ -27,8 +27,8 @@ pub(super) fn table(networks: &[Network], screen: &Screen) -> String {
             subnets(|s| s.cidr.clone()),
             first(|s| s.gateway.to_string()),
             network.endpoints.len().to_string(),
-            first(room),
-            network.mtu_bytes.to_string(),
+            first(|s| room(s, "/")),
+            mtu(network),
             flags(network).join(" "),
         ]);
     }
@@ -72,11 +72,11 @@ fn flags(network: &Network) -> Vec<&'static str> {
 }
 
 /// `3/253`, or only how many are used where there is room for all.
-fn room(subnet: &SubnetStatus) -> String {
+fn room(subnet: &SubnetStatus, of: &str) -> String {
     const FOR_ALL: u64 = 1 << 32;
     match subnet.size {
         FOR_ALL.. => subnet.used.to_string(),
-        size => format!("{}/{size}", subnet.used),
+        size => format!("{}{of}{size}", subnet.used),
     }
 }
 
@@ -86,11 +86,14 @@ pub(super) fn card(network: &Network, screen: &Screen) -> String {
         writeln!(card, "  {key:<11} {}", clean(value)).expect("a string takes all");
     };
     let bridge = network.bridge.as_ref().map(|bridge| format!(" {bridge}")).unwrap_or_default();
-    line("driver", &format!("{}{bridge}, MTU {}{}", driver(network.driver), network.mtu_bytes, gso(network)));
+    match network.mtu_bytes {
+        0 => line("driver", driver(network.driver)),
+        mtu => line("driver", &format!("{}{bridge}, MTU {mtu}{}", driver(network.driver), gso(network))),
+    }
     for subnet in &network.subnets {
         line(
             "subnet",
-            &format!("{}, gateway {}, {} addresses used", subnet.cidr, subnet.gateway, room(subnet)),
+            &format!("{}, gateway {}, {} addresses used", subnet.cidr, subnet.gateway, room(subnet, " of ")),
         );
         if let Some(range) = &subnet.ip_range {
             line("range", range);
@@ -105,6 +108,9 @@ pub(super) fn card(network: &Network, screen: &Screen) -> String {
     if network.driver == Driver::Bridge {
         line("access", &access(network));
     }
+    if let Some(host) = &network.host_netns {
+        line("namespace", &format!("{}, cookie {}", host.path.as_deref().unwrap_or("no path"), host.cookie));
+    }
     for (key, value) in &network.labels {
         line("label", &format!("{key}={value}"));
     }
@@ -113,18 +119,29 @@ pub(super) fn card(network: &Network, screen: &Screen) -> String {
     format!("{}\n{card}{}", clean(&network.name), members(network, screen))
 }
 
+/// What is no bridge has none of its own.
+fn mtu(network: &Network) -> String {
+    match network.mtu_bytes {
+        0 => String::new(),
+        bytes => bytes.to_string(),
+    }
+}
+
 fn gso(network: &Network) -> String {
     network.gso_max_bytes.map(|bytes| format!(", super-packets of {bytes} bytes")).unwrap_or_default()
 }
 
 fn access(network: &Network) -> String {
+    if network.internal {
+        return match network.icc {
+            true => "members reach one another, and nothing outside".to_string(),
+            false => "members reach neither one another nor anything outside".to_string(),
+        };
+    }
     let among = match network.icc {
         true => "members reach one another",
         false => "members do not reach one another",
     };
-    if network.internal {
-        return format!("{among}, and nothing outside");
-    }
     let outside = match network.isolation {
         Isolation::Open => "anybody with a route may open connections to them",
         Isolation::Published => "from outside only published ports are open",
@@ -168,7 +185,7 @@ mod tests {
             NAME   DRIVER  SUBNET          GATEWAY   ENDPOINTS  IP USED  MTU   FLAGS
             front  bridge  10.9.0.0/24 +1  10.9.0.1  1          3/254    1500  ipv6
             back   bridge  10.8.0.0/24     10.8.0.1  0          1/254    1500  internal strict no-icc no-masquerade gso=on
-            host   host    -               -         0          -        1500  -
+            host   host    -               -         0          -        -     -
         "#]].assert_eq(&table(&networks(), &Screen::default()));
     }
 
@@ -178,18 +195,53 @@ mod tests {
             NAME   DRIVER  SUBNET                   GATEWAY             ENDPOINTS  IP USED  MTU   FLAGS
             front  bridge  10.9.0.0/24,fd00:9::/64  10.9.0.1,fd00:9::1  1          3/254,2  1500  ipv6
             back   bridge  10.8.0.0/24              10.8.0.1            0          1/254    1500  internal strict no-icc no-masquerade gso=on
-            host   host    -                        -                   0          -        1500  -
+            host   host    -                        -                   0          -        -     -
         "#]].assert_eq(&table(&networks(), &Screen { no_trunc: true, ..Screen::default() }));
     }
 
     #[test]
     fn a_narrow_list() {
-        expect![[""]].assert_eq(&table(&networks(), &Screen { width: Some(60), ..Screen::default() }));
+        expect![[r#"
+            NAME   DRIVER  SUBNET          GATEWAY   ENDPOINTS  IP USED
+            front  bridge  10.9.0.0/24 +1  10.9.0.1  1          3/254
+            back   bridge  10.8.0.0/24     10.8.0.1  0          1/254
+            host   host    -               -         0          -
+        "#]]
+        .assert_eq(&table(&networks(), &Screen { width: Some(60), ..Screen::default() }));
     }
 
     #[test]
     fn cards() {
         let cards: Vec<String> = networks().iter().map(|n| card(n, &Screen::default())).collect();
-        expect![[""]].assert_eq(&cards.join("\n"));
+        expect![[r#"
+            front
+              driver      bridge bl-front, MTU 1500, super-packets of 196608 bytes
+              subnet      10.9.0.0/24, gateway 10.9.0.1, 3 of 254 addresses used
+              range       10.9.0.128/25
+              reserved    10.9.0.2 (router)
+              subnet      fd00:9::/64, gateway fd00:9::1, 2 addresses used
+              route       192.0.2.0/24 by 10.9.0.254
+              access      members reach one another; from outside only published ports are open; they leave under the host's address
+              created     2025-11-20T08:34:00.000Z
+              id          0123456789abcdef0011223344556677
+              ENDPOINT  INTERFACE  ADDRESSES                   MAC
+              web       eth0       10.9.0.129/24,fd00:9::2/64  02:00:00:00:00:01
+
+            back
+              driver      bridge bl-back, MTU 1500
+              subnet      10.8.0.0/24, gateway 10.8.0.1, 1 of 254 addresses used
+              access      members reach neither one another nor anything outside
+              namespace   /run/netns/lab, cookie 77
+              label       tier=data\u{1b}[31m
+              created     2025-11-20T08:34:00.000Z
+              id          1123456789abcdef0011223344556677
+              endpoints   none
+
+            host
+              driver      host
+              created     2025-11-20T08:34:00.000Z
+              id          2123456789abcdef0011223344556677
+              endpoints   none
+        "#]].assert_eq(&cards.join("\n"));
     }
 }

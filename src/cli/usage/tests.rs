@@ -13,24 +13,108 @@ fn check(line: &str, wanted: &Expect) {
 
 #[test]
 fn words_of_other_tools_get_a_reason() {
-    check("bowline pull nginx", &expect![[""]]);
-    check("bowline network create x --attachable", &expect![[""]]);
-    check("bowline network attach x web", &expect![[""]]);
-    check("bowline inspect x", &expect![[""]]);
-    check("bowline --json link", &expect![[""]]);
+    check(
+        "bowline pull nginx",
+        &expect![[r#"
+        error[BWL-1001]: bowline has no verb "pull"
+          fix: there are no images: 'bowline run' starts a command of this host's in a namespace of its own
+    "#]],
+    );
+    check(
+        "bowline --color never network create x --attachable",
+        &expect![[r#"
+        error[BWL-1001]: bowline network create has no --attachable
+          fix: this belongs to swarm; every bowline network is local, and open to any endpoint
+    "#]],
+    );
+    check(
+        "bowline network attach x web",
+        &expect![[r#"
+        error[BWL-1001]: bowline has no verb "attach"
+          fix: bowline network connect NETWORK ENDPOINT
+    "#]],
+    );
+    check(
+        "bowline inspect x",
+        &expect![[r#"
+        error[BWL-1001]: bowline has no verb "inspect"
+          fix: say of what: bowline network inspect NAME, or bowline endpoint inspect NAME
+    "#]],
+    );
+    check(
+        "bowline --json link",
+        &expect![[r#"
+        {"code":"BWL-1001","message":"bowline has no verb \"link\"","fix":"the kernel's own: ip; inside an endpoint: bowline exec NAME ip addr"}
+    "#]],
+    );
 }
 
 #[test]
 fn a_slip_of_the_finger_gets_the_nearest_flag_or_verb() {
-    check("bowline network create x --subnets 10.9.0.0/24", &expect![[""]]);
-    check("bowline netwrk ls", &expect![[""]]);
-    check("bowline network create x --internel --json", &expect![[""]]);
+    check(
+        "bowline network create x --subnets 10.9.0.0/24",
+        &expect![[r#"
+        error: unexpected argument '--subnets' found
+
+          tip: a similar argument exists: '--subnet'
+
+        Usage: bowline network create --subnet <CIDR> <NAME>
+
+        For more information, try '--help'.
+    "#]],
+    );
+    check(
+        "bowline netwrk ls",
+        &expect![[r#"
+            error: unrecognized subcommand 'netwrk'
+
+              tip: some similar subcommands exist: 'net', 'network'
+
+            Usage: bowline [OPTIONS] <COMMAND>
+
+            For more information, try '--help'.
+        "#]],
+    );
+    check(
+        "bowline network create x --internel --json",
+        &expect![[r#"
+        {"code":"BWL-1001","message":"unexpected argument '--internel' found","fix":"a similar argument exists: '--internal'"}
+    "#]],
+    );
 }
 
 #[test]
 fn values_that_cannot_be_are_named() {
-    check("bowline network create x -d macvlan", &expect![[""]]);
-    check("bowline network create x --gateway ten", &expect![[""]]);
-    check("bowline network ls --filter colour=red", &expect![[""]]);
-    check("bowline network show front --format {{.Name}}", &expect![[""]]);
+    check(
+        "bowline network create x -d macvlan",
+        &expect![[r#"
+        error: invalid value 'macvlan' for '--driver <DRIVER>'
+          [possible values: bridge]
+
+        For more information, try '--help'.
+    "#]],
+    );
+    check(
+        "bowline network create x --gateway ten",
+        &expect![[r#"
+        error: invalid value 'ten' for '--gateway <IP>': invalid IP address syntax
+
+        For more information, try '--help'.
+    "#]],
+    );
+    check(
+        "bowline network ls --filter colour=red",
+        &expect![[r#"
+        error: invalid value 'colour=red' for '--filter <KEY=VALUE>': there is no filter "colour=red": the filters are name=, driver=, label= and internal=true|false
+
+        For more information, try '--help'.
+    "#]],
+    );
+    check(
+        "bowline network show front --format {{.Name}}",
+        &expect![[r#"
+        error[BWL-1001]: no template is used here: {{.Name}}
+          fix: templates are for ls and inspect; give --format table or --format json
+    "#]],
+    );
 }

@@ -38,7 +38,9 @@ pub(super) fn matched(
         let error = Error::new(code, format!("{flag} {what} fits no subnet"));
         match subnets {
             [] => error.because("no subnet is given").fix("add the --subnet that it is in"),
-            _ => error.because(format!("the subnets are {}", subnets.join(", "))),
+            _ => error
+                .because(format!("the subnets are {}", subnets.join(", ")))
+                .fix("choose it inside one of them, or add the --subnet that it is in"),
         }
     };
     let twice = |flag: &str, cidr: &str| {
