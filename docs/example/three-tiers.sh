@@ -12,18 +12,18 @@ mark=/run/bowline-example
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-address() { "$bowline" endpoint show "$1" --json | tr -d ' \n' | sed "s/.*\"addresses\":\[\"\([^/\"]*\).*\"network\":\"$2\".*/\1/"; }
+daemon_lives() { [ -f "$run/daemon.pid" ] && kill -0 "$(cat "$run/daemon.pid")" 2>/dev/null; }
 
 start_daemon() {
-    "$bowline" version >/dev/null 2>&1 && "$bowline" system info >/dev/null 2>&1 && return
+    daemon_lives && return
     mkdir -p "$mark"
     cat /proc/sys/net/ipv4/ip_forward > "$mark/ip_forward"
-    for dir in "$run" "$state" /etc/netns; do [ -e "$dir" ] || echo "$dir"; done > "$mark/dirs"
+    for dir in "$run" "$state" /etc/netns /run/netns; do [ -e "$dir" ] || echo "$dir"; done > "$mark/dirs"
     mkdir -p "$run"
     setsid "$bowline" daemon >> "$mark/daemon.log" 2>&1 < /dev/null &
     echo $! > "$mark/pid"
     tries=0
-    until [ -S "$run/bowline.sock" ]; do
+    until daemon_lives && [ -S "$run/bowline.sock" ]; do
         tries=$((tries + 1))
         if [ "$tries" -gt 100 ] || ! kill -0 "$(cat "$mark/pid")" 2>/dev/null; then
             cat "$mark/daemon.log" >&2
@@ -84,7 +84,7 @@ address_on() {
 }
 
 down() {
-    if "$bowline" version >/dev/null 2>&1 && [ -S "$run/bowline.sock" ]; then
+    if daemon_lives; then
         for name in web api db; do "$bowline" rm -f "$name" >/dev/null 2>&1 || true; done
         for name in front back; do "$bowline" network rm "$name" >/dev/null 2>&1 || true; done
     fi
@@ -93,7 +93,14 @@ down() {
         while kill -0 "$(cat "$mark/pid")" 2>/dev/null; do sleep 0.1; done
     fi
     cat "$mark/ip_forward" > /proc/sys/net/ipv4/ip_forward
-    while read -r dir; do rm -rf "$dir"; done < "$mark/dirs"
+    while read -r dir; do
+        # Others may have pinned a namespace there since: then it stays.
+        if [ "$dir" = /run/netns ]; then
+            if [ -d "$dir" ] && [ -z "$(ls -A "$dir")" ]; then umount "$dir" 2>/dev/null || true; rmdir "$dir"; fi
+        else
+            rm -rf "$dir"
+        fi
+    done < "$mark/dirs"
     rm -rf "$mark"
     echo 'down: every trace is gone'
 }
