@@ -155,11 +155,10 @@ impl Command {
     /// Whether the verb is of no use without a daemon.
     pub(crate) fn needs_daemon(&self) -> bool {
         match self {
-            Command::Host(_)
-            | Command::Network { .. }
-            | Command::Endpoint { .. }
-            | Command::Events
-            | Command::System { .. } => true,
+            Command::Host(verb) => verb.needs_daemon(),
+            Command::Network { .. } | Command::Endpoint { .. } | Command::Events | Command::System { .. } => {
+                true
+            }
             // A bench starts daemons of its own. The client's version helps most where no daemon can be
             // reached, so this verb asks for one itself.
             Command::Bench(_)

@@ -69,6 +69,22 @@ pub(crate) enum HostCommand {
     Minder(minder::MinderArgs),
 }
 
+impl HostCommand {
+    /// Whether it is worth starting a daemon for. What only looks at commands finds all it needs in their files.
+    pub(crate) fn needs_daemon(&self) -> bool {
+        match self {
+            HostCommand::Run { .. } | HostCommand::Stop(_) | HostCommand::Rm(_) => true,
+            HostCommand::Ps(_)
+            | HostCommand::Exec(_)
+            | HostCommand::Shell(_)
+            | HostCommand::Logs(_)
+            | HostCommand::Kill(_)
+            | HostCommand::Wait(_)
+            | HostCommand::Minder(_) => false,
+        }
+    }
+}
+
 /// The exit code of the process; after `run` and `exec` that of the command.
 pub(crate) fn execute(command: HostCommand, session: &Session) -> Result<u8> {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());

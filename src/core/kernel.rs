@@ -55,7 +55,7 @@ pub enum Scope {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moved {
-    /// A link appeared, changed or went.
+    /// A link is not as it should be.
     Link { place: Place, name: LinkName, now: LinkNow },
     /// An address came or went.
     Address { place: Place, name: LinkName },
@@ -63,11 +63,10 @@ pub enum Moved {
     Overrun { place: Place },
 }
 
-/// How a notice says that a link is.
+/// What is amiss with a link. Of one that is well, nobody is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkNow {
-    Up,
-    /// Administratively down: IFF_UP is not set.
+    /// Administratively down (IFF_UP is not set), or off its bridge.
     Down,
     Gone,
 }

@@ -3,6 +3,7 @@
 //! that are asked again when they were interrupted, and an end to waiting.
 
 mod failure;
+pub(crate) mod filter;
 pub(crate) mod wire;
 
 use bowline_core::Result;

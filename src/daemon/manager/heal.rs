@@ -55,7 +55,6 @@ impl Manager {
     fn notice(&self, moved: &Moved, bridges: &mut BTreeSet<LinkKey>) -> bool {
         let (place, name, gone) = match moved {
             Moved::Overrun { .. } => return true,
-            Moved::Link { now: LinkNow::Up, .. } => return false,
             Moved::Address { place, name } | Moved::Link { place, name, now: LinkNow::Down } => {
                 (place, name, false)
             }

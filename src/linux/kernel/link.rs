@@ -46,8 +46,9 @@ pub(crate) fn index_of(route: &mut Netlink, name: &LinkName) -> Result<u32> {
 /// Adds a bridge, down. One of ours that is there already is brought to the same.
 pub(crate) fn add_bridge(route: &mut Netlink, name: &LinkName, link: &Link) -> Result<()> {
     // Snooping without a querier floods all the same, but goes to every port whenever one comes: with a thousand
-    // ports, that is about a fifth of what adding one costs.
-    let mut message = LinkBridge::new(name.as_str()).link_group(LIVE).mcast_snooping(false);
+    // ports, that is about a fifth of what adding one costs. A delay would only arm a timer for each port, which tells
+    // everybody who listens that nothing has happened: without spanning tree, ports forward at once.
+    let mut message = LinkBridge::new(name.as_str()).link_group(LIVE).mcast_snooping(false).forward_delay(0);
     if let Some(mac) = link.mac {
         message = message.address(mac.0.to_vec());
     }

@@ -16,8 +16,11 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::host::Host;
 use super::link;
-use crate::netlink::Failure;
 use crate::netlink::wire::{self, SeenLink};
+use crate::netlink::{Failure, filter};
+
+/// What the names of all our links begin with.
+const PREFIX: &str = "bl";
 
 const RECEIVE_BUFFER: usize = 8 << 20;
 
@@ -52,6 +55,7 @@ fn listen() -> std::io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     // A notice that does not fit is lost, so there is room for many; the kernel takes memory only for what waits.
     setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER)?;
+    filter::only_what_is_amiss(&socket)?;
     socket.bind(&SocketAddr::new(0, 0))?;
     for group in [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR] {
         socket.add_membership(group)?;
@@ -108,10 +112,8 @@ impl Watch {
         }
     }
 
+    /// A link that is there and down: the filter keeps those that are up.
     fn link_moved(&mut self, payload: &[u8]) {
-        if is_of_bridge(payload) {
-            return self.port_moved(payload);
-        }
         let Ok(seen) = SeenLink::parse(payload) else {
             return (self.tell)(Moved::Overrun { place: self.place });
         };
@@ -125,26 +127,22 @@ impl Watch {
             self.tell_link(before, LinkNow::Gone);
         }
         if let Some(name) = now {
-            self.tell_link(name, if seen.up { LinkNow::Up } else { LinkNow::Down });
+            self.tell_link(name, LinkNow::Down);
         }
     }
 
     fn link_went(&mut self, payload: &[u8]) {
+        let Ok(seen) = SeenLink::parse(payload) else {
+            return (self.tell)(Moved::Overrun { place: self.place });
+        };
+        // A port that left its bridge is not gone, but it is of no use. Such a notice bears no mark, only the name.
         if is_of_bridge(payload) {
-            return self.port_moved(payload);
+            let ours = |name: &LinkName| name.as_str().starts_with(PREFIX);
+            return seen.name.filter(ours).into_iter().for_each(|name| self.tell_link(name, LinkNow::Down));
         }
-        if let Some(name) = index(payload).and_then(|index| self.ours.remove(&index)) {
+        let known = self.ours.remove(&seen.index);
+        if let Some(name) = seen.our_kind().and(seen.name).or(known) {
             self.tell_link(name, LinkNow::Gone);
-        }
-    }
-
-    /// A notice about a link as a port: that it came to a bridge, changed there, or left it. It bears no mark,
-    /// and a port that left is not gone.
-    fn port_moved(&self, payload: &[u8]) {
-        const IFF_UP: u32 = 1;
-        if let Some(name) = index(payload).and_then(|index| self.ours.get(&index)) {
-            let up = payload.get(8..).and_then(wire::number).is_some_and(|flags| flags & IFF_UP != 0);
-            self.tell_link(name.clone(), if up { LinkNow::Up } else { LinkNow::Down });
         }
     }
 

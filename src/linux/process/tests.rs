@@ -340,15 +340,20 @@ fn a_detached_program_that_is_missing_is_an_error() {
 #[test]
 fn a_supervisor_collects_output_and_ends_what_is_left() {
     let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let away = dir.path().join("away");
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let supervisor = Supervisor::new().unwrap();
             let (read, write) = pipe().unwrap();
             // One left in the group, one in a group of its own in the session, one in another session.
-            let script =
-                "sleep 100 & echo $!; set -m; sleep 100 & echo $!; setsid sleep 3.21 & echo done; exit 3";
-            let stray = Launch { stdout: Some(write), ..sh(script) };
-            let child = start(stray).unwrap();
+            let script = format!(
+                "sleep 100 & echo $!; set -m; sleep 100 & echo $!
+                setsid sh -c 'echo $$ >{away}; exec sleep 100' >/dev/null 2>&1 &
+                until [ -s {away} ]; do :; done; echo done; exit 3",
+                away = away.display()
+            );
+            let child = start(Launch { stdout: Some(write), ..sh(&script) }).unwrap();
             let mut seen = Vec::new();
             let mut sink = |bytes: &[u8]| seen.extend_from_slice(bytes);
             let exit = supervisor.watch(&child, None, Some(Output { pipe: read, sink: &mut sink })).unwrap();
@@ -360,6 +365,9 @@ fn a_supervisor_collects_output_and_ends_what_is_left() {
                 wait_until("a process of the session is killed", || Identity::of(pid).is_none());
             }
             assert_eq!(lines.next(), Some("done"));
+            let away: u32 = fs::read_to_string(&away).unwrap().trim().parse().unwrap();
+            let away = Identity::of(away).expect("a session of its own is its own affair");
+            away.open().unwrap().unwrap().signal(libc::SIGKILL).unwrap();
         });
     });
 }
