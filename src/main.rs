@@ -1,5 +1,6 @@
 //! bowline: one program, and the one place that chooses implementations.
 
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use bowline_bench::attach;
 use bowline_cli::{BenchArgs, BenchCommand, ConfigArgs, DaemonArgs, LogFormat, Outer, Session};
 use bowline_core::Result;
 use bowline_core::kernel::Kernel;
+use bowline_core::place::Door;
 use bowline_daemon::config::{self, Config};
 
 /// The exit code of a check that was made and said no.
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
 
 fn daemon(args: DaemonArgs) -> Result<()> {
     let kernel: Arc<dyn Kernel> = if args.rehearse {
-        Arc::new(bowline_core::memory::Kernel::new())
+        Arc::new(bowline_core::memory::Kernel::with_doors(inode))
     } else {
         Arc::new(bowline_linux::Kernel::new(bowline_linux::Options { kill_at_call: args.kill_at_call })?)
     };
@@ -41,6 +43,16 @@ fn daemon(args: DaemonArgs) -> Result<()> {
         ready: args.ready_fd.map(|_| bowline_linux::process::take_ready_pipe()).transpose()?,
     };
     bowline_daemon::run(options, kernel)
+}
+
+/// For a rehearsal, which enters no namespace, the number of its file is enough to know it again.
+fn inode(door: &Door) -> Option<u64> {
+    let path = match door {
+        Door::Own => return None,
+        Door::Fd { pid, fd } => format!("/proc/{pid}/fd/{fd}"),
+        Door::Path(path) => path.clone(),
+    };
+    std::fs::metadata(path).ok().map(|file| file.ino())
 }
 
 fn config_check(args: &ConfigArgs) -> Result<String> {

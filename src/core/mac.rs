@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::name::quoted;
 use crate::{Code, Error, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,7 +29,7 @@ impl FromStr for Mac {
 
     fn from_str(text: &str) -> Result<Mac> {
         let bad = |why| {
-            Error::new(Code::InvalidMac, format!("MAC address {text:?} is not usable"))
+            Error::new(Code::InvalidMac, format!("MAC address {} is not usable", quoted(text)))
                 .because(why)
                 .fix("give six hex bytes of a unicast address, such as 02:42:ac:11:00:02")
         };

@@ -85,7 +85,7 @@ impl FromStr for LinkName {
 }
 
 /// Shown so that a terminal is safe from it, and cut where it is long.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let short: String = text.chars().take(80).collect();
     if short.len() < text.len() { format!("{short:?}…") } else { format!("{short:?}") }
 }

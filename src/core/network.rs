@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
 
-use crate::name::{Id, LinkName, Name};
+use crate::name::{Id, LinkName, Name, quoted};
 use crate::place::Place;
 use crate::{Code, Error, Result};
 
@@ -174,12 +174,12 @@ impl Subnet {
 /// Reads `10.9.0.0/24`.
 pub fn prefix(text: &str) -> Result<IpNetwork> {
     let (Some((_, bits)), Ok(net)) = (text.split_once('/'), IpNetwork::from_str(text)) else {
-        return Err(Error::new(Code::InvalidSubnet, format!("subnet {text:?} is not usable"))
+        return Err(Error::new(Code::InvalidSubnet, format!("subnet {} is not usable", quoted(text)))
             .because("it is not an address with a prefix length")
             .fix("write it as 10.9.0.0/24 or fd00:9::/64"));
     };
     if !bits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Error::new(Code::InvalidSubnet, format!("subnet {text:?} is not usable"))
+        return Err(Error::new(Code::InvalidSubnet, format!("subnet {} is not usable", quoted(text)))
             .because("its prefix length is not a number")
             .fix(format!("write it as {net}")));
     }

@@ -75,8 +75,10 @@ pub fn run(options: Options, kernel: Arc<dyn Kernel>) -> Result<()> {
 
     let notices = manager.watch()?;
     manager.recover()?;
-    let reaping = spawn("bowline-reap", &manager, |manager| manager.reap())?;
-    spawn("bowline-heal", &manager, move |manager| manager.heal(&notices))?;
+    let reaper = manager.clone();
+    let reaping = spawn("bowline-reap", move || reaper.reap())?;
+    let watched = Arc::downgrade(&manager);
+    spawn("bowline-heal", move || Manager::heal(&watched, &notices))?;
     drop(hold);
 
     let shared = Shared { manager: manager.clone(), ready };
@@ -99,15 +101,10 @@ pub fn run(options: Options, kernel: Arc<dyn Kernel>) -> Result<()> {
     ended
 }
 
-fn spawn(
-    name: &str,
-    manager: &Arc<Manager>,
-    act: impl FnOnce(Arc<Manager>) + Send + 'static,
-) -> Result<thread::JoinHandle<()>> {
-    let manager = manager.clone();
+fn spawn(name: &str, act: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
     thread::Builder::new()
         .name(name.to_string())
-        .spawn(move || act(manager))
+        .spawn(act)
         .map_err(|e| Error::new(Code::Internal, format!("start the thread {name}")).because(e))
 }
 

@@ -8,6 +8,7 @@ mod verbs;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Extension, RawPathParams, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -48,7 +49,7 @@ fn method(method: Method, verb: Verb) -> MethodRouter<Shared> {
         Method::Patch => MethodFilter::PATCH,
         Method::Delete => MethodFilter::DELETE,
     };
-    on(filter, move |State(shared), Extension(caller), params: RawPathParams, request| {
+    on(filter, move |State(shared), Extension(caller), params, request| {
         handle(verb, shared, caller, params, request)
     })
 }
@@ -57,9 +58,18 @@ async fn handle(
     verb: Verb,
     shared: Shared,
     caller: Caller,
-    params: RawPathParams,
+    params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
 ) -> Response {
+    let params = match params {
+        Ok(params) => params,
+        Err(error) => {
+            return answer::failure(
+                &Error::new(Code::InvalidRequest, "the request's path is not understood")
+                    .because(error.body_text()),
+            );
+        }
+    };
     let name = params.iter().next().map(|(_, value)| value.to_string()).unwrap_or_default();
     if verb == Verb::Events {
         return answer::events(shared.manager.events());

@@ -31,8 +31,12 @@ pub(super) fn send(
     let mut stream = UnixStream::connect(socket).map_err(|error| unreachable(socket, &error))?;
     let talk = |stream: &mut UnixStream| -> io::Result<Answer> {
         stream.set_read_timeout(patience)?;
-        stream.write_all(&request(method, path, body))?;
-        read_answer(stream.try_clone()?)
+        let sent = stream.write_all(&request(method, path, body));
+        match (sent, read_answer(stream.try_clone()?)) {
+            // A daemon may refuse, and hang up, before it has read all: what it says counts, not that it left.
+            (_, Ok(answer)) => Ok(answer),
+            (sent, Err(error)) => sent.and(Err(error)),
+        }
     };
     talk(&mut stream).map_err(|error| {
         let code = match error.kind() {

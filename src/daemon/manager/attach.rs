@@ -112,15 +112,15 @@ impl Manager {
         let keepers = self.keepers_with(&seated.endpoint, tickets);
         let mut kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
         let mut endpoint = seated.endpoint.clone();
-        for ticket in tickets {
+        // Whatever comes of it, the pools end as they began: a plan must not move on to other addresses.
+        let untouched: Vec<_> = kept.iter().map(|k| k.pools()).collect();
+        let planned: Result<()> = tickets.iter().try_for_each(|ticket| {
             let interface = self.interface(&endpoint, ticket, &mut kept)?;
-            let of = kept
-                .iter_mut()
-                .find(|k| k.network.id == ticket.keeper.id)
-                .expect("every ticket's keeper is locked");
-            of.release(&endpoint.name, &interface.addresses);
             endpoint.interfaces.push(interface);
-        }
+            Ok(())
+        });
+        kept.iter_mut().zip(untouched).for_each(|(kept, pools)| kept.put_back(pools));
+        planned?;
         let after = if tickets.is_empty() { bare(&endpoint) } else { wanted(&endpoint, among(&kept)) };
         Ok(v1::Plan { steps: diff(&State::default(), &after).iter().map(Change::to_string).collect() })
     }

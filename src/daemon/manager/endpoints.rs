@@ -79,7 +79,8 @@ impl Manager {
             joined
         })
         .context(|| format!("connect {} to {}", seat.name, join.network))?;
-        self.tell(EventKind::Connected, Some(&join.network), Some(seat.name.as_str()), None);
+        let network = tickets[0].keeper.name.as_str();
+        self.tell(EventKind::Connected, Some(network), Some(seat.name.as_str()), None);
         self.view_endpoint(&seat).ok_or_else(|| just_removed(&seat))
     }
 

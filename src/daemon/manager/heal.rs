@@ -1,6 +1,7 @@
 //! Somebody else changed what is ours: notices from the kernel, and once in a while a look at everything.
 
 use std::collections::BTreeSet;
+use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -29,25 +30,31 @@ impl Manager {
         Ok(notices)
     }
 
-    /// Runs on a thread of its own until the kernel's watch ends.
-    pub fn heal(&self, notices: &Receiver<Moved>) {
+    /// Runs on a thread of its own until the kernel's watch ends, or the manager does: it does not keep that alive, for
+    /// with the manager the stores are closed.
+    pub fn heal(manager: &Weak<Manager>, notices: &Receiver<Moved>) {
         loop {
-            let mut bridges: BTreeSet<LinkKey> = BTreeSet::new();
-            let mut everything = false;
-            match notices.recv_timeout(AUDIT) {
-                Ok(first) => {
-                    let mut next = Some(first);
-                    while let Some(moved) = next {
-                        everything |= self.notice(&moved, &mut bridges);
-                        next = notices.recv_timeout(BURST).ok();
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => everything = true,
+            let first = match notices.recv_timeout(AUDIT) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
-            if everything || bridges.iter().any(|bridge| self.differs(bridge)) {
-                self.heal_everything();
-            }
+            };
+            let Some(manager) = manager.upgrade() else { return };
+            manager.look_again(first, notices);
+        }
+    }
+
+    /// After a notice and those that come with it; without any, at everything.
+    fn look_again(&self, first: Option<Moved>, notices: &Receiver<Moved>) {
+        let mut bridges: BTreeSet<LinkKey> = BTreeSet::new();
+        let mut everything = first.is_none();
+        let mut next = first;
+        while let Some(moved) = next {
+            everything |= self.notice(&moved, &mut bridges);
+            next = notices.recv_timeout(BURST).ok();
+        }
+        if everything || bridges.iter().any(|bridge| self.differs(bridge)) {
+            self.heal_everything();
         }
     }
 

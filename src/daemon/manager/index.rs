@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bowline_core::name::{Id, Name};
+use bowline_core::name::{Id, Name, quoted};
 use bowline_core::state::LinkKey;
 use bowline_core::{Code, Error, Result};
 
@@ -41,7 +41,7 @@ impl Index {
     pub(super) fn network(&self, text: &str) -> Result<Arc<Keeper>> {
         let found = self.read(|t| find(&t.networks, text, |keeper| keeper.id));
         found.ok_or_else(|| {
-            Error::new(Code::NetworkNotFound, format!("there is no network {text:?}"))
+            Error::new(Code::NetworkNotFound, format!("there is no network {}", quoted(text)))
                 .fix("see what there is: bowline network ls")
         })
     }
@@ -53,7 +53,7 @@ impl Index {
     pub(super) fn endpoint(&self, text: &str) -> Result<Arc<Seat>> {
         let found = self.read(|t| find(&t.endpoints, text, |seat| seat.id));
         found.ok_or_else(|| {
-            Error::new(Code::EndpointNotFound, format!("there is no endpoint {text:?}"))
+            Error::new(Code::EndpointNotFound, format!("there is no endpoint {}", quoted(text)))
                 .fix("see what there is: bowline endpoint ls")
         })
     }

@@ -179,6 +179,14 @@ impl Kept {
         self.fixed.keys()
     }
 
+    pub(super) fn pools(&self) -> Vec<Pool> {
+        self.pools.clone()
+    }
+
+    pub(super) fn put_back(&mut self, pools: Vec<Pool>) {
+        self.pools = pools;
+    }
+
     pub(super) fn addresses_used(&self) -> u128 {
         self.pools.iter().map(Pool::used).sum()
     }

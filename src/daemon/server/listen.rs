@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::manager::Caller;
 
@@ -91,8 +91,16 @@ pub(crate) async fn serve(socket: Socket, router: Router) -> Result<()> {
     let listener = UnixListener::from_std(socket.listener)
         .map_err(|e| Error::new(Code::Internal, "listen on the socket").because(e))?;
     let places = Arc::new(Semaphore::new(MOST));
+    let crowded = Arc::new(Notify::new());
     loop {
-        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let place = match places.clone().try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                // Those who ask for nothing give way; those who are being answered leave after their answer.
+                crowded.notify_waiters();
+                places.clone().acquire_owned().await.expect("the semaphore is never closed")
+            }
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -102,15 +110,15 @@ pub(crate) async fn serve(socket: Socket, router: Router) -> Result<()> {
                 continue;
             }
         };
-        let router = router.clone();
+        let (router, crowded) = (router.clone(), crowded.clone());
         tokio::spawn(async move {
-            answer(stream, router).await;
+            answer(stream, router, &crowded).await;
             drop(place);
         });
     }
 }
 
-async fn answer(stream: UnixStream, router: Router) {
+async fn answer(stream: UnixStream, router: Router, crowded: &Notify) {
     let pid = stream.peer_cred().ok().and_then(|cred| cred.pid()).and_then(|pid| u32::try_from(pid).ok());
     let service = TowerToHyperService::new(router.layer(Extension(Caller { pid })));
     let connection = http1::Builder::new()
@@ -118,7 +126,15 @@ async fn answer(stream: UnixStream, router: Router) {
         .header_read_timeout(HEAD)
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = crowded.notified() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!("a client left early, or spoke no HTTP: {error}");
     }
 }

@@ -108,6 +108,9 @@ fn refused(what: &str, error: DatabaseError) -> Error {
         DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
             corrupt(what, &"it is not a store")
         }
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            corrupt(what, &"it ends too early")
+        }
         DatabaseError::Storage(StorageError::Io(error)) => unwritable(what, &error),
         DatabaseError::Storage(StorageError::Corrupted(why)) => corrupt(what, &why),
         error => corrupt(what, &error),
