@@ -175,6 +175,29 @@ impl Change {
     }
 }
 
+impl Change {
+    /// True for a step that is about a link, or makes another a port of it.
+    pub fn builds_on(&self, link: &LinkKey) -> bool {
+        let port_of =
+            |port: &LinkKey, of: &Link| port.place == link.place && of.master.as_ref() == Some(&link.name);
+        match self {
+            Change::PutFrame { .. }
+            | Change::DelFrame { .. }
+            | Change::AddElement { .. }
+            | Change::DelElement { .. } => false,
+            Change::AddLink { key, link: made, .. } | Change::SetLink { key, link: made } => {
+                key == link || port_of(key, made)
+            }
+            Change::DelLink { key } => key == link,
+            Change::SetSysctl { key, .. } => {
+                key.place == link.place && key.path.contains(&format!("/conf/{}/", link.name))
+            }
+            Change::AddAddr(addr) | Change::DelAddr(addr) => addr.link == *link,
+            Change::AddRoute(route) | Change::DelRoute(route) => route.link == *link,
+        }
+    }
+}
+
 /// As a person would type it, for `--dry-run` and `drift`.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

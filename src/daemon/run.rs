@@ -8,11 +8,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bowline_core::kernel::Kernel;
 use bowline_core::place::Door;
 use bowline_core::{Code, Context, Error, Result};
+use tokio::runtime::Runtime;
 
 use crate::config::{self, Config, LogFormat};
 use crate::manager::{Manager, Paths};
@@ -57,48 +58,64 @@ pub fn run(options: Options, kernel: Arc<dyn Kernel>) -> Result<()> {
     // The stores are locked for as long as they are open, so a second daemon ends here and has changed nothing.
     let store = Store::open(&paths.run_dir, &paths.state_dir, &boot)?;
     let socket = Socket::bind(&paths.socket, &config.group)?;
-    let manager = Arc::new(Manager::new(kernel, host, store, config, paths.clone())?);
-    write_pid(&paths.run_dir)?;
+    let socket_path = paths.socket.clone();
+    let pid_file = paths.run_dir.join("daemon.pid");
+    let served = Manager::new(kernel, host, store, config, paths)
+        .and_then(|manager| serve(&Arc::new(manager), socket, &pid_file, options.ready, begun));
+    // Nothing of the containers' is touched: they work on without us.
+    Socket::remove(&socket_path);
+    drop(fs::remove_file(&pid_file));
+    served
+}
+
+fn serve(
+    manager: &Arc<Manager>,
+    socket: Socket,
+    pid_file: &Path,
+    tell: Option<fs::File>,
+    begun: Instant,
+) -> Result<()> {
+    write_pid(pid_file)?;
+    let runtime = runtime()?;
+    let signals = runtime.block_on(async { signals::Signals::listen() })?;
 
     let ready = Ready::default();
     let hold = ready.hold("the first look at the kernel");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        // One for each connection that may be served, so that those who wait for one network keep nobody else waiting;
-        // and not for long, so that an idle daemon has no thread that wakes only to end.
-        .max_blocking_threads(server::MOST + 16)
-        .thread_keep_alive(std::time::Duration::from_millis(500))
-        .thread_name("bowline-serve")
-        .enable_all()
-        .build()
-        .map_err(|e| Error::new(Code::Internal, "start the runtime").because(e))?;
-
     let notices = manager.watch()?;
     manager.recover()?;
     let reaper = manager.clone();
     let reaping = spawn("bowline-reap", move || reaper.reap())?;
-    let watched = Arc::downgrade(&manager);
+    let watched = Arc::downgrade(manager);
     spawn("bowline-heal", move || Manager::heal(&watched, &notices))?;
     drop(hold);
 
     let shared = Shared { manager: manager.clone(), ready };
     let ended = runtime.block_on(async {
         let serving = tokio::spawn(server::serve(socket, server::router(shared)));
-        tell_ready(options.ready);
-        tracing::info!(took = ?begun.elapsed(), pid = std::process::id(), socket = %paths.socket.display(), "ready");
-        signals::until_told_to_stop(&manager, serving).await
+        tell_ready(tell);
+        tracing::info!(took = ?begun.elapsed(), pid = std::process::id(), "ready");
+        signals::until_told_to_stop(signals, manager, serving).await
     });
-
-    // Nothing of the containers' is touched: they work on without us.
-    Socket::remove(&paths.socket);
-    drop(fs::remove_file(paths.run_dir.join("daemon.pid")));
     manager.stop_reaping();
     if reaping.join().is_err() {
         tracing::error!("the reaper panicked");
     }
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    runtime.shutdown_timeout(Duration::from_secs(2));
     tracing::info!("stopped");
     ended
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // One for each connection that may be served, so that those who wait for one network keep nobody else waiting;
+        // and not for long, so that an idle daemon has no thread that wakes only to end.
+        .max_blocking_threads(server::MOST + 16)
+        .thread_keep_alive(Duration::from_millis(500))
+        .thread_name("bowline-serve")
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Code::Internal, "start the runtime").because(e))
 }
 
 fn spawn(name: &str, act: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
@@ -115,9 +132,8 @@ fn boot_id() -> Result<String> {
     Ok(id.trim().to_string())
 }
 
-fn write_pid(run_dir: &Path) -> Result<()> {
-    let path = run_dir.join("daemon.pid");
-    fs::write(&path, format!("{}\n", std::process::id()))
+fn write_pid(path: &Path) -> Result<()> {
+    fs::write(path, format!("{}\n", std::process::id()))
         .map_err(|e| crate::store::unwritable(&format!("write {}", path.display()), &e))
 }
 

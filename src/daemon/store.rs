@@ -2,18 +2,21 @@
 //!
 //! Every commit is on disk (or in the tmpfs that holds /run) before it returns, so what was answered is not lost.
 
+mod file;
 mod open;
-pub(crate) use open::unwritable;
 mod record;
 
 use std::path::Path;
 
 use bowline_core::name::Id;
 use bowline_core::{Code, Context, Error, Result};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use file::File;
+
+pub(crate) use open::unwritable;
 pub use record::{EndpointRecord, FixedRecord, InterfaceRecord, Life, NetworkRecord, Phase};
 
 /// The version of the records in both files. A newer one is refused, an older one is read.
@@ -27,8 +30,8 @@ const FIXED: TableDefinition<&str, &[u8]> = TableDefinition::new("fixed");
 
 #[derive(Debug)]
 pub struct Store {
-    run: Database,
-    state: Database,
+    run: File,
+    state: File,
 }
 
 /// What a boot is known by: its id, and the namespace that the daemon serves.
@@ -41,8 +44,8 @@ pub struct Boot {
 impl Store {
     /// Opens both files, and empties `run.redb` where it is from another boot.
     pub fn open(run_dir: &Path, state_dir: &Path, boot: &Boot) -> Result<Store> {
-        let state = open::database(state_dir, "state.redb")?;
-        let run = open::run_database(run_dir, boot)?;
+        let state = File::open(state_dir, "state.redb")?;
+        let run = open::run_file(run_dir, boot)?;
         Ok(Store { run, state })
     }
 
@@ -56,13 +59,14 @@ impl Store {
 
     /// Forgets a network and the addresses that were kept on it.
     pub fn remove_network(&self, id: Id) -> Result<()> {
-        commit(&self.state, |tx| {
-            tx.open_table(NETWORKS)?.remove(id.0)?;
-            let prefix = format!("{id}/");
-            tx.open_table(FIXED)?.retain(|key, _| !key.starts_with(&prefix))?;
-            Ok(())
-        })
-        .context(|| format!("forget network {id}"))
+        self.state
+            .commit(|tx| {
+                tx.open_table(NETWORKS)?.remove(id.0)?;
+                let prefix = format!("{id}/");
+                tx.open_table(FIXED)?.retain(|key, _| !key.starts_with(&prefix))?;
+                Ok(())
+            })
+            .context(|| format!("forget network {id}"))
     }
 
     pub fn endpoints(&self) -> Result<Vec<EndpointRecord>> {
@@ -75,17 +79,18 @@ impl Store {
 
     /// Many at once, in one commit: None forgets.
     pub fn put_endpoints(&self, records: &[(Id, Option<EndpointRecord>)]) -> Result<()> {
-        commit(&self.run, |tx| {
-            let mut table = tx.open_table(ENDPOINTS)?;
-            for (id, record) in records {
-                match record {
-                    Some(record) => table.insert(id.0, json(record).as_slice())?,
-                    None => table.remove(id.0)?,
-                };
-            }
-            Ok(())
-        })
-        .context(|| format!("remember {} endpoints", records.len()))
+        self.run
+            .commit(|tx| {
+                let mut table = tx.open_table(ENDPOINTS)?;
+                for (id, record) in records {
+                    match record {
+                        Some(record) => table.insert(id.0, json(record).as_slice())?,
+                        None => table.remove(id.0)?,
+                    };
+                }
+                Ok(())
+            })
+            .context(|| format!("remember {} endpoints", records.len()))
     }
 
     pub fn fixed(&self) -> Result<Vec<FixedRecord>> {
@@ -94,30 +99,32 @@ impl Store {
 
     pub fn put_fixed(&self, record: &FixedRecord) -> Result<()> {
         let key = fixed_key(&record.network, &record.endpoint);
-        commit(&self.state, |tx| {
-            tx.open_table(FIXED)?.insert(key.as_str(), json(record).as_slice())?;
-            Ok(())
-        })
-        .context(|| format!("keep the addresses of {}", record.endpoint))
+        self.state
+            .commit(|tx| {
+                tx.open_table(FIXED)?.insert(key.as_str(), json(record).as_slice())?;
+                Ok(())
+            })
+            .context(|| format!("keep the addresses of {}", record.endpoint))
     }
 
     pub fn remove_fixed(&self, network: &str, endpoint: &str) -> Result<()> {
         let key = fixed_key(network, endpoint);
-        commit(&self.state, |tx| {
-            tx.open_table(FIXED)?.remove(key.as_str())?;
-            Ok(())
-        })
-        .context(|| format!("give up the addresses of {endpoint}"))
+        self.state
+            .commit(|tx| {
+                tx.open_table(FIXED)?.remove(key.as_str())?;
+                Ok(())
+            })
+            .context(|| format!("give up the addresses of {endpoint}"))
     }
 
     /// A value that is made once and kept for good, such as this host's random IPv6 prefix.
     pub fn once(&self, key: &str, make: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>> {
-        let known = read(&self.state, |tx| Ok(tx.open_table(META)?.get(key)?.map(|v| v.value().to_vec())))?;
+        let known = self.state.read(|tx| Ok(tx.open_table(META)?.get(key)?.map(|v| v.value().to_vec())))?;
         if let Some(value) = known {
             return Ok(value);
         }
         let value = make();
-        commit(&self.state, |tx| {
+        self.state.commit(|tx| {
             tx.open_table(META)?.insert(key, value.as_slice())?;
             Ok(())
         })?;
@@ -133,19 +140,19 @@ fn json(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).expect("records have string keys only")
 }
 
-fn put(db: &Database, table: TableDefinition<u128, &[u8]>, key: u128, record: &impl Serialize) -> Result<()> {
-    commit(db, |tx| {
+fn put(file: &File, table: TableDefinition<u128, &[u8]>, key: u128, record: &impl Serialize) -> Result<()> {
+    file.commit(|tx| {
         tx.open_table(table)?.insert(key, json(record).as_slice())?;
         Ok(())
     })
 }
 
 fn all<K: redb::Key + 'static, T: DeserializeOwned>(
-    db: &Database,
+    file: &File,
     table: TableDefinition<K, &'static [u8]>,
 ) -> Result<Vec<T>> {
     let values: Vec<Vec<u8>> =
-        read(db, |tx| tx.open_table(table)?.iter()?.map(|entry| Ok(entry?.1.value().to_vec())).collect())?;
+        file.read(|tx| tx.open_table(table)?.iter()?.map(|entry| Ok(entry?.1.value().to_vec())).collect())?;
     let parse = |bytes: &Vec<u8>| {
         serde_json::from_slice(bytes).map_err(|error| {
             Error::new(Code::StateCorrupt, format!("read a record of {}", redb::TableHandle::name(&table)))
@@ -154,17 +161,6 @@ fn all<K: redb::Key + 'static, T: DeserializeOwned>(
         })
     };
     values.iter().map(parse).collect()
-}
-
-fn read<T>(db: &Database, act: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
-    let tx = db.begin_read().map_err(|e| open::failed("read the store", e))?;
-    act(&tx).map_err(|e| open::failed("read the store", e))
-}
-
-fn commit(db: &Database, act: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>) -> Result<()> {
-    let tx = db.begin_write().map_err(|e| open::failed("write the store", e))?;
-    act(&tx).map_err(|e| open::failed("write the store", e))?;
-    tx.commit().map_err(|e| open::failed("write the store", e))
 }
 
 #[cfg(test)]

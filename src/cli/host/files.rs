@@ -94,7 +94,8 @@ pub(super) fn link(place: &Place) -> Result<()> {
     let failed = |path: &Path, e: &std::io::Error| {
         Error::new(Code::StateUnwritable, format!("link {}", path.display())).because(e)
     };
-    fs::create_dir_all(&dir).map_err(|e| failed(&dir, &e))?;
+    // Another command's end may take the outer directory away just before the inner one is made.
+    fs::create_dir_all(&dir).or_else(|_| fs::create_dir_all(&dir)).map_err(|e| failed(&dir, &e))?;
     for name in LINKED {
         let path = dir.join(name);
         match symlink(place.file(name), &path) {
@@ -105,7 +106,7 @@ pub(super) fn link(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// Takes the links away, and the directory where it is empty then.
+/// Takes the links away, and the directories where they are empty then.
 pub(super) fn unlink(place: &Place) -> Result<()> {
     let dir = netns_etc(&place.name);
     let fine = |outcome: std::io::Result<()>, path: &Path| match outcome {
@@ -122,7 +123,11 @@ pub(super) fn unlink(place: &Place) -> Result<()> {
             ours = true;
         }
     }
-    if ours { fine(fs::remove_dir(&dir), &dir) } else { Ok(()) }
+    if !ours {
+        return Ok(());
+    }
+    fine(fs::remove_dir(&dir), &dir)?;
+    fine(fs::remove_dir(NETNS_ETC), Path::new(NETNS_ETC))
 }
 
 fn netns_etc(name: &Name) -> PathBuf {

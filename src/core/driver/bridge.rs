@@ -4,6 +4,7 @@ use ipnetwork::IpNetwork;
 
 use crate::endpoint::{Endpoint, Interface};
 use crate::firewall::Element;
+use crate::mac::Mac;
 use crate::network::{Isolation, Neighbours, Network};
 use crate::state::{Addr, Kind, Link, LinkKey, Route, State};
 
@@ -11,12 +12,12 @@ use crate::state::{Addr, Kind, Link, LinkKey, Route, State};
 pub fn network(network: &Network) -> State {
     let key = LinkKey::new(network.host, network.bridge.clone());
     let mut state = State::default();
-    let link = Link {
-        owner: Some(network.id),
-        up: true,
-        gso: network.gso,
-        ..Link::new(Kind::Bridge, network.mtu.bytes())
-    };
+    // A bridge without an address of its own takes its lowest port's, and changes it when that port leaves: its
+    // neighbours would go on talking to the old one.
+    let mac = Some(Mac::local(network.id.0 as u64));
+    let gso = network.gso;
+    let link =
+        Link { owner: Some(network.id), up: true, mac, gso, ..Link::new(Kind::Bridge, network.mtu.bytes()) };
     state.links.insert(key.clone(), link);
 
     for subnet in &network.subnets {

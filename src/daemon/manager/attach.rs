@@ -22,7 +22,7 @@ use super::endpoints::Ticket;
 use super::keeper::{Keeper, Kept};
 use super::reaper::Dead;
 use super::seat::{More, Seat, Seated, wanted};
-use crate::store::{FixedRecord, Life};
+use crate::store::{EndpointRecord, FixedRecord, Life};
 
 impl Manager {
     /// Adds interfaces to an endpoint whose namespace is open. On failure everything is as before.
@@ -37,9 +37,11 @@ impl Manager {
         let after =
             if tickets.is_empty() { bare(&seated.endpoint) } else { wanted(&seated.endpoint, among(&kept)) };
 
+        // A default route may move to the new interface; if this is cut short it must be found its way back.
+        let others = EndpointRecord { unsettled: !was.interfaces.is_empty(), ..seated.record(&joining) };
         let done = self
             .store
-            .put_endpoint(seat.id, &seated.record(&joining))
+            .put_endpoint(seat.id, &others)
             .and_then(|()| self.kernel.apply(&diff(&before, &after)))
             .and_then(|()| self.store.put_endpoint(seat.id, &seated.record(&[])))
             .and_then(|()| self.keep_fixed(seated, tickets, &mut kept));
@@ -77,7 +79,10 @@ impl Manager {
         seated.life = life;
 
         let gone = life == Life::Removed && seated.leaving.is_empty();
-        let record = if gone { None } else { Some(seated.record(&[])) };
+        // While its default route moves, what is inside is not as wanted.
+        let moving = life == Life::Live && !seated.endpoint.interfaces.is_empty();
+        let record =
+            if gone { None } else { Some(EndpointRecord { unsettled: moving, ..seated.record(&[]) }) };
         if let Err(error) = self.store.put_endpoints(&[(seat.id, record)]) {
             seated.endpoint = was;
             seated.leaving.truncate(leaving);
@@ -86,6 +91,9 @@ impl Manager {
         }
         if life == Life::Live {
             self.move_default_route(seated, &before, &wanted(&seated.endpoint, among(&kept)));
+            if moving {
+                self.store.put_endpoint(seat.id, &seated.record(&[]))?;
+            }
         } else if life == Life::Removed {
             self.index.remove_endpoint(seat);
         }

@@ -256,6 +256,7 @@ impl Manager {
             more: Default::default(),
             leaving: Vec::new(),
             answered: false,
+            unsettled: false,
         }
     }
 

@@ -18,7 +18,7 @@ use super::hosts::Side;
 use super::keeper::{Keeper, Kept, isolation, neighbours, static_routes};
 use super::seat::{Seat, Seated, wanted};
 use super::{Manager, now_unix_ms};
-use crate::store::Life;
+use crate::store::{EndpointRecord, Life};
 
 /// BIG TCP, on both ends of every veth pair and on the bridge.
 const BIG: u32 = 196_608;
@@ -178,10 +178,11 @@ impl Manager {
         if let Some(labels) = &wish.labels {
             kept[at].labels = labels.clone();
         }
+        let steps = diff(&before, &after);
         let done = self
-            .store
-            .put_network(new.id, &kept[at].record())
-            .and_then(|()| self.apply_everywhere(&diff(&before, &after), seated));
+            .unsettle(seated, &steps)
+            .and_then(|()| self.store.put_network(new.id, &kept[at].record()))
+            .and_then(|()| self.apply_everywhere(&steps, seated));
         if let Err(error) = done {
             kept[at].network = old;
             kept[at].labels = old_labels;
@@ -194,7 +195,13 @@ impl Manager {
             );
             return Err(error.context(format!("update network {}", new.name)));
         }
+        self.store.put_endpoints(&records(seated, &steps, false))?;
         Ok(kept[at].view())
+    }
+
+    /// Remembers whose namespaces are about to be changed: after a crash they are looked into.
+    fn unsettle(&self, seated: &[MutexGuard<'_, Seated>], steps: &[Change]) -> Result<()> {
+        self.store.put_endpoints(&records(seated, steps, true))
     }
 
     /// Steps of the host's and of many containers', each container entered for its own.
@@ -325,6 +332,17 @@ fn steps_to(side: Side, network: &Network, facts: &Facts) -> Vec<Change> {
 /// A host's side once the network is there.
 fn with_network(side: Side, network: &Network) -> Side {
     Side { framed: true, ipv6: side.ipv6 || network.has_ipv6() }
+}
+
+/// The journal's view of those who have steps inside their namespaces.
+fn records(
+    seated: &[MutexGuard<'_, Seated>],
+    steps: &[Change],
+    unsettled: bool,
+) -> Vec<(Id, Option<EndpointRecord>)> {
+    let places: BTreeSet<Place> = steps.iter().map(Change::place).collect();
+    let changed = seated.iter().filter(|s| places.contains(&s.endpoint.place));
+    changed.map(|s| (s.endpoint.id, Some(EndpointRecord { unsettled, ..s.record(&[]) }))).collect()
 }
 
 fn updated(old: &Network, wish: &v1::UpdateNetwork) -> Result<Network> {

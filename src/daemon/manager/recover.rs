@@ -2,6 +2,7 @@
 //!
 //! There is no other recovery: what was half done when the daemon ended is either wanted, and completed, or not, and swept.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bowline_core::endpoint::Interface;
@@ -110,7 +111,46 @@ impl Manager {
         for (seat, interface) in missing {
             self.heal_port(&seat, &interface);
         }
+        for seat in self.index.endpoints() {
+            self.settle(&seat);
+        }
         Ok(())
+    }
+
+    /// Finishes inside a namespace what was being done there when the daemon ended.
+    fn settle(&self, seat: &Seat) {
+        let mut seated = seat.lock();
+        if !seated.unsettled || seated.life != Life::Live {
+            return;
+        }
+        match self.settle_inside(&seated) {
+            Ok(()) => {
+                seated.unsettled = false;
+                tracing::info!(endpoint = %seat.name, "settled");
+                if let Err(error) = self.store.put_endpoint(seat.id, &seated.record(&[])) {
+                    tracing::warn!(endpoint = %seat.name, code = %error.code, "journal: {error}");
+                }
+            }
+            Err(error) => tracing::error!(endpoint = %seat.name, code = %error.code, "settle: {error}"),
+        }
+    }
+
+    fn settle_inside(&self, seated: &Seated) -> Result<()> {
+        let keepers = self.keepers_of(&seated.endpoint);
+        let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+        let inside = seated.endpoint.place;
+        let want = wanted(&seated.endpoint, among(&kept)).within(inside);
+        let Some(door) = seated.door() else { return Ok(()) };
+        let place = self.kernel.open(&door)?;
+        let settled = if place == inside {
+            let cards = seated.endpoint.interfaces.iter().map(|i| Scope::Card(place, i.card.clone()));
+            let seen: Result<State> = cards.map(|card| self.kernel.observe(&card)).collect();
+            seen.and_then(|seen| self.kernel.apply(&diff(&seen, &want)))
+        } else {
+            Err(Error::new(Code::NetnsGone, format!("{door} leads to another namespace now")))
+        };
+        self.kernel.close(place);
+        settled
     }
 
     /// Compares every host with what is wanted, and makes the difference. Ports whose pair is gone are returned, for
@@ -159,14 +199,22 @@ impl Manager {
         Ok(put)
     }
 
-    /// All at once; if that fails, each step by itself, so that one that fails does not keep the others.
+    /// All at once; if that fails, each step by itself, so that one that fails does not keep the others. What builds on a
+    /// link that could not be made is left out: a stranger may be there under its name.
     fn apply_what_goes(&self, steps: &[Change]) {
         if self.kernel.apply(steps).is_ok() {
             return;
         }
+        let mut unmade: BTreeSet<LinkKey> = BTreeSet::new();
         for step in steps {
+            if unmade.iter().any(|link| step.builds_on(link)) {
+                continue;
+            }
             if let Err(error) = self.kernel.apply(std::slice::from_ref(step)) {
                 tracing::error!(code = %error.code, "put right: {step}: {error}");
+                if let Change::AddLink { key, .. } = step {
+                    unmade.insert(key.clone());
+                }
             }
         }
     }
@@ -181,7 +229,7 @@ impl Manager {
         let place = seated.door().and_then(|door| self.kernel.open(&door).ok());
         match place {
             Some(place) if place == inside => {
-                let healed = self.make_again(&seated, interface);
+                let healed = self.make_again(seat, &mut seated, interface);
                 self.kernel.close(place);
                 match healed {
                     Ok(()) => {
@@ -201,16 +249,19 @@ impl Manager {
         }
     }
 
-    fn make_again(&self, seated: &Seated, interface: &Interface) -> Result<()> {
+    fn make_again(&self, seat: &Seat, seated: &mut Seated, interface: &Interface) -> Result<()> {
+        seated.unsettled = true;
+        self.store.put_endpoint(seat.id, &seated.record(&[]))?;
         let keepers = self.keepers_of(&seated.endpoint);
         let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
         let find = among(&kept);
         let Some(network) = find(interface.network) else { return Ok(()) };
         let mut fragment = driver::bridge::interface(network, &seated.endpoint, interface);
         fragment.extend(driver::default_routes(&seated.endpoint, find));
-        let others = |name: &bowline_core::name::LinkName| *name != interface.card;
-        fragment.routes.retain(|route| !others(&route.link.name));
-        self.kernel.apply(&diff(&State::default(), &fragment))
+        fragment.routes.retain(|route| route.link.name == interface.card);
+        self.kernel.apply(&diff(&State::default(), &fragment))?;
+        seated.unsettled = false;
+        self.store.put_endpoint(seat.id, &seated.record(&[]))
     }
 
     /// The namespace is gone, without a word: everything of the endpoint's is released, but for fixed addresses.

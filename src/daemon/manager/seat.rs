@@ -36,6 +36,8 @@ pub(super) struct Seated {
     pub(super) leaving: Vec<Interface>,
     /// True once it was answered for.
     pub(super) answered: bool,
+    /// True while, or until after a crash, what is inside its namespace is not known to be as wanted.
+    pub(super) unsettled: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl Seated {
             more: BTreeMap::new(),
             leaving: Vec::new(),
             answered: true,
+            unsettled: false,
         }
     }
 
@@ -88,6 +91,7 @@ impl Seated {
             path: self.path.clone(),
             created_unix_ms: self.created_unix_ms,
             life: self.life,
+            unsettled: self.unsettled,
             interfaces: staying.chain(leaving).collect(),
         }
     }
@@ -124,6 +128,7 @@ impl Seated {
             more: BTreeMap::new(),
             leaving: Vec::new(),
             answered: true,
+            unsettled: record.unsettled,
         };
         for known in &record.interfaces {
             let interface = Interface {

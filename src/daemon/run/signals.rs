@@ -10,14 +10,31 @@ use tokio::task::JoinHandle;
 
 use crate::manager::Manager;
 
+/// Heard from early on: one that comes while the daemon starts ends it as soon as it has.
+pub(super) struct Signals {
+    term: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// To be called within the runtime.
+    pub(super) fn listen() -> Result<Signals> {
+        Ok(Signals {
+            term: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// SIGTERM and SIGINT end it; SIGHUP reads the configuration again, looks at the kernel, and puts it right.
 pub(super) async fn until_told_to_stop(
+    signals: Signals,
     manager: &Arc<Manager>,
     mut serving: JoinHandle<Result<()>>,
 ) -> Result<()> {
-    let mut term = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hangup = listen(SignalKind::hangup())?;
+    let Signals { mut term, mut interrupt, mut hangup } = signals;
     let watchdog = sd_notify::watchdog_enabled();
     loop {
         tokio::select! {

@@ -8,6 +8,7 @@ use std::path::Path;
 use bowline_core::{Code, Error, Result};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 
+use super::file::File;
 use super::{Boot, ENDPOINTS, FIXED, META, NETWORKS, VERSION};
 
 /// A few hundred small records need little; the default would let the file's pages fill a gigabyte.
@@ -47,21 +48,20 @@ fn open_whole(file: fs::File) -> Result<Database, DatabaseError> {
 }
 
 /// The store of this boot: what an earlier boot, or another namespace's daemon, left is not of this world.
-pub(super) fn run_database(dir: &Path, boot: &Boot) -> Result<Database> {
-    let database = database(dir, "run.redb")?;
+pub(super) fn run_file(dir: &Path, boot: &Boot) -> Result<File> {
+    let file = File::open(dir, "run.redb")?;
     let text = serde_json::to_vec(boot).expect("a boot is two plain fields");
-    let known =
-        super::read(&database, |tx| Ok(tx.open_table(META)?.get("boot")?.map(|v| v.value().to_vec())))?;
+    let known = file.read(|tx| Ok(tx.open_table(META)?.get("boot")?.map(|v| v.value().to_vec())))?;
     if known.as_ref() == Some(&text) {
-        return Ok(database);
+        return Ok(file);
     }
-    super::commit(&database, |tx| {
+    file.commit(|tx| {
         tx.delete_table(ENDPOINTS)?;
         tx.open_table(ENDPOINTS)?;
         tx.open_table(META)?.insert("boot", text.as_slice())?;
         Ok(())
     })?;
-    Ok(database)
+    Ok(file)
 }
 
 fn check_version(database: &Database, what: &str) -> Result<()> {
@@ -72,13 +72,7 @@ fn check_version(database: &Database, what: &str) -> Result<()> {
         Err(error) => return Err(failed(what, error)),
     };
     let Some(bytes) = known else {
-        return super::commit(database, |tx| {
-            tx.open_table(META)?.insert("version", VERSION.to_be_bytes().as_slice())?;
-            tx.open_table(NETWORKS)?;
-            tx.open_table(ENDPOINTS)?;
-            tx.open_table(FIXED)?;
-            Ok(())
-        });
+        return first_tables(database).map_err(|error| failed(what, error));
     };
     let version = <[u8; 4]>::try_from(bytes.as_slice()).map(u32::from_be_bytes);
     match version {
@@ -88,6 +82,15 @@ fn check_version(database: &Database, what: &str) -> Result<()> {
         }
         Err(_) => Err(corrupt(what, &"its version is not a number")),
     }
+}
+
+fn first_tables(database: &Database) -> Result<(), redb::Error> {
+    let tx = database.begin_write()?;
+    tx.open_table(META)?.insert("version", VERSION.to_be_bytes().as_slice())?;
+    tx.open_table(NETWORKS)?;
+    tx.open_table(ENDPOINTS)?;
+    tx.open_table(FIXED)?;
+    Ok(tx.commit()?)
 }
 
 /// An error of the store's, at work.

@@ -40,6 +40,9 @@ pub struct EndpointRecord {
     pub path: Option<String>,
     pub created_unix_ms: u64,
     pub life: Life,
+    /// True while its namespace is being changed: what is inside must be looked at after a crash.
+    #[serde(default)]
+    pub unsettled: bool,
     pub interfaces: Vec<InterfaceRecord>,
 }
 

@@ -14,6 +14,7 @@ fn endpoint(name: &str) -> EndpointRecord {
         path: None,
         created_unix_ms: 1,
         life: Life::Live,
+        unsettled: false,
         interfaces: Vec::new(),
     }
 }
@@ -83,11 +84,13 @@ fn a_newer_version_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Store::open(&dir.path().join("run"), &dir.path().join("state"), &boot("a"));
     let store = open().unwrap();
-    commit(&store.state, |tx| {
-        tx.open_table(META)?.insert("version", 9u32.to_be_bytes().as_slice())?;
-        Ok(())
-    })
-    .unwrap();
+    store
+        .state
+        .commit(|tx| {
+            tx.open_table(META)?.insert("version", 9u32.to_be_bytes().as_slice())?;
+            Ok(())
+        })
+        .unwrap();
     drop(store);
     assert_eq!(open().unwrap_err().code, Code::StateNewer);
 }

@@ -38,9 +38,10 @@ pub(crate) fn all<T>(route: &mut Netlink, mut keep: impl FnMut(SeenLink) -> Opti
         .map_err(|e| e.error("list the links"))
 }
 
-/// The index of a link that must be there.
-pub(crate) fn index_of(route: &mut Netlink, name: &LinkName) -> Result<u32> {
-    find(route, name)?.map(|link| link.index).ok_or_else(|| missing(name))
+/// A stranger's bridge of the same name gets no port of ours.
+fn our_bridge(route: &mut Netlink, name: &LinkName) -> Result<u32> {
+    let seen = find(route, name)?.ok_or_else(|| missing(name))?;
+    if seen.is_ours() { Ok(seen.index) } else { Err(foreign(name)) }
 }
 
 /// Adds a bridge, down. One of ours that is there already is brought to the same.
@@ -48,7 +49,8 @@ pub(crate) fn add_bridge(route: &mut Netlink, name: &LinkName, link: &Link) -> R
     // Snooping without a querier floods all the same, but goes to every port whenever one comes: with a thousand
     // ports, that is about a fifth of what adding one costs. A delay would only arm a timer for each port, which tells
     // everybody who listens that nothing has happened: without spanning tree, ports forward at once.
-    let mut message = LinkBridge::new(name.as_str()).link_group(LIVE).mcast_snooping(false).forward_delay(0);
+    let mut message =
+        LinkBridge::new(name.as_str()).down().link_group(LIVE).mcast_snooping(false).forward_delay(0);
     if let Some(mac) = link.mac {
         message = message.address(mac.0.to_vec());
     }
@@ -88,7 +90,7 @@ pub(crate) fn add_port(
         message = message.address(mac.0.to_vec());
     }
     if let Some(master) = &born.master {
-        message = message.controller(index_of(route, master)?);
+        message = message.controller(our_bridge(route, master)?);
     }
     if born.up {
         message = message.up();
@@ -234,7 +236,7 @@ fn set_ours(route: &mut Netlink, name: &LinkName, link: &Link, seen: &SeenLink) 
         message = message.address(mac.0.to_vec());
     }
     let master = match &link.master {
-        Some(master) => Some(index_of(route, master)?),
+        Some(master) => Some(our_bridge(route, master)?),
         None => None,
     };
     if master != seen.master {
