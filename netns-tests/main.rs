@@ -1,1 +1,201 @@
-fn main() {}
+//! The privileged tier: the real binary on the real kernel, every scenario on a machine of its own, many at once.
+//! All of them are on this page; what cannot run here is shown as ignored, never as passed.
+
+#![allow(clippy::unwrap_used, reason = "this program is nothing but a test")]
+
+mod scenarios;
+mod world;
+
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use world::{Machine, World};
+
+struct Scenario {
+    name: &'static str,
+    /// Whether it starts with a daemon that runs.
+    daemon: bool,
+    run: fn(&World),
+}
+
+macro_rules! scenarios {
+    ($($group:ident { $($(#[$cold:ident])? $name:ident,)* })*) => {
+        const SCENARIOS: &[Scenario] = &[$($(Scenario {
+            name: concat!(stringify!($group), "::", stringify!($name)),
+            daemon: true $(&& stringify!($cold).is_empty())?,
+            run: scenarios::$group::$name,
+        },)*)*];
+    };
+}
+
+// Those marked `cold` start their daemon themselves.
+scenarios! {
+    attach {
+        a_container_gets_what_was_promised,
+        detaching_leaves_nothing,
+        disconnecting_leaves_the_endpoint,
+        what_was_asked_for_is_given,
+        several_networks_several_cards,
+        the_default_route_goes_by_priority,
+        no_network_is_a_loopback,
+        names_of_every_length,
+        a_rehearsal_changes_nothing,
+        a_process_is_a_way_in,
+    }
+    addresses {
+        ranges_gateways_and_others_addresses_are_kept,
+        a_taken_address_names_its_holder,
+        a_full_subnet_is_named,
+        freed_addresses_are_used_again_last,
+        subnets_are_chosen_clear_of_the_host,
+    }
+    families {
+        two_families,
+        ipv6_alone,
+        ipv4_alone_has_no_ipv6_at_all,
+        addresses_are_usable_at_once,
+        no_container_advertises_a_route,
+    }
+    isolation {
+        networks_do_not_reach_each_other,
+        an_open_network_is_open_to_all,
+        outsiders_do_not_reach_members_directly,
+        published_ports_are_reached_but_strict_networks_only_from_outside,
+        members_kept_apart_reach_the_gateway_only,
+    }
+    internal {
+        an_internal_network_reaches_its_members_only,
+        not_even_the_link_local_address_of_the_bridge,
+        nobody_reaches_an_internal_network,
+    }
+    uplink {
+        members_leave_under_the_hosts_address,
+        members_keep_their_addresses_where_asked,
+        the_size_of_packets_follows_the_uplink,
+        the_size_of_packets_is_as_asked,
+    }
+    links {
+        members_learn_the_routes_of_their_network,
+        super_packets_where_they_cost_nobody,
+    }
+    remember {
+        a_fixed_address_waits_for_its_stopped_endpoint,
+        networks_and_fixed_addresses_outlive_a_reboot,
+        what_an_earlier_boot_left_in_run_is_not_believed,
+    }
+    restart {
+        traffic_flows_through_a_restart,
+        traffic_flows_through_a_crash,
+        everything_works_after_a_crash,
+        what_happened_while_away_is_put_right,
+        told_to_stop_at_once_it_ends_well,
+        #[cold] a_daemon_is_started_where_none_runs,
+    }
+    crash {
+        at_every_call_of_attach,
+        at_every_call_of_detach,
+        at_every_call_of_network_create,
+        at_every_call_of_network_rm,
+        at_every_call_of_connect,
+        at_every_call_of_disconnect,
+        at_every_call_of_update,
+        at_every_call_of_recovery,
+    }
+    healing {
+        a_bridge_that_was_deleted,
+        a_port_that_was_deleted,
+        an_address_of_the_bridge_that_was_removed,
+        links_that_were_set_down,
+        a_port_that_was_taken_off_its_bridge,
+        a_firewall_that_was_flushed,
+        a_namespace_that_went_without_a_word,
+        a_path_that_leads_to_another_namespace_now,
+        a_member_that_leaves_takes_nothing_from_the_others,
+    }
+    foreign {
+        is_the_same_after_a_hundred_operations,
+        a_stranger_with_our_bridges_name,
+        a_stranger_that_took_our_bridges_name_while_we_were_away,
+        a_card_of_the_containers_own,
+    }
+    many {
+        two_hundred_attach_and_detach_at_once,
+        networks_come_and_go_at_once,
+        a_crash_in_the_middle_of_many,
+        a_second_daemon_is_refused,
+        a_second_daemon_of_the_same_namespace_changes_nothing,
+        two_daemons_in_two_namespaces,
+        a_full_bridge_is_named,
+        only_its_socket_is_open_to_others,
+    }
+    run {
+        the_exit_code_is_the_commands_own,
+        a_life_in_the_background,
+        signals_reach_the_command,
+        the_daemons_crash_is_not_its_own,
+        ip_netns_exec_is_at_home_there,
+        it_has_a_name_and_files_of_its_own,
+        none_and_host_are_networks_too,
+        the_default_network_is_made_when_needed,
+        a_command_dies_with_its_minder,
+        what_is_forgotten_leaves_nothing,
+        twenty_at_once,
+        the_command_inherits_nothing_but_its_streams,
+    }
+    refusals {
+        what_is_no_namespace,
+        what_does_not_fit,
+        #[cold] directories_that_cannot_be_used,
+        #[cold] a_configuration_that_is_wrong,
+        #[cold] a_state_that_is_damaged_or_from_the_future,
+        #[cold] a_disk_that_fills_while_it_runs,
+        nobody_is_not_root,
+    }
+}
+
+thread_local! {
+    /// What the last panic of this thread said, and where.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|first| first == "witness") {
+        return world::witness::main(&args[1..]);
+    }
+    let mut arguments = Arguments::from_args();
+    // Most of a scenario is waiting: for silence, for the kernel, for a process to start.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    arguments.test_threads.get_or_insert(cores * 3);
+    panic::set_hook(Box::new(|info| {
+        let text = info.to_string();
+        PANIC.with_borrow_mut(|last| *last = Some(text));
+    }));
+    let lacking = Machine::born().err();
+    if let Some(why) = &lacking {
+        eprintln!("no machine can be made here, so every scenario is ignored: {}", why.trim());
+    }
+    let trials = SCENARIOS
+        .iter()
+        .map(|scenario| Trial::test(scenario.name, || play(scenario)).with_ignored_flag(lacking.is_some()));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn play(scenario: &Scenario) -> Result<(), Failed> {
+    let world = caught(World::new)?;
+    let story = || {
+        if scenario.daemon {
+            world.start();
+        }
+        (scenario.run)(&world);
+        world.closes();
+    };
+    caught(story).map_err(|why| Failed::from(format!("{why}\n\n{}", world.dump())))
+}
+
+fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(act))
+        .map_err(|_| PANIC.take().unwrap_or_else(|| "a panic without words".to_string()))
+}

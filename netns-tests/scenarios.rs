@@ -1,0 +1,17 @@
+//! The stories, each a function of the world it plays in.
+
+pub(crate) mod addresses;
+pub(crate) mod attach;
+pub(crate) mod crash;
+pub(crate) mod families;
+pub(crate) mod foreign;
+pub(crate) mod healing;
+pub(crate) mod internal;
+pub(crate) mod isolation;
+pub(crate) mod links;
+pub(crate) mod many;
+pub(crate) mod refusals;
+pub(crate) mod remember;
+pub(crate) mod restart;
+pub(crate) mod run;
+pub(crate) mod uplink;

@@ -1,0 +1,187 @@
+//! A network namespace of the machine's, seen with other people's tools: the host's own, the neighbour's, a container's.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::World;
+use super::background::Background;
+use super::said::{Said, eventually, only_if};
+
+/// How long a silence has to last to be one. What is dropped is never answered, so only a probe that fails waits for it.
+const SILENCE_MS: &str = "400";
+
+/// How long an answer is waited for.
+const ANSWER_MS: &str = "5000";
+
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'w> {
+    pub(super) world: &'w World,
+    pub(super) netns: Option<&'w str>,
+}
+
+impl<'w> Place<'w> {
+    pub(crate) fn command(self, program: &str) -> Command {
+        self.world.machine.command(self.netns, program)
+    }
+
+    /// A program that has to end by itself, before long.
+    pub(crate) fn brief(self, program: &str) -> Command {
+        self.world.machine.brief(self.netns, program)
+    }
+
+    /// Words between spaces are its arguments; there is no shell.
+    pub(crate) fn tries(self, line: &str) -> Said {
+        let mut words = line.split_whitespace();
+        let mut command = self.brief(words.next().expect("a command has a name"));
+        command.args(words);
+        Said::by(self.named(line), command)
+    }
+
+    #[track_caller]
+    pub(crate) fn run(self, line: &str) -> String {
+        self.tries(line).well().out
+    }
+
+    #[track_caller]
+    pub(crate) fn shell(self, script: &str) -> String {
+        let mut command = self.brief("bash");
+        command.args(["-ec", script]);
+        Said::by(self.named(script), command).well().out
+    }
+
+    /// Runs on beside us until it is dropped or waited for.
+    #[track_caller]
+    pub(crate) fn starts(self, line: &str) -> Background {
+        let mut words = line.split_whitespace();
+        let mut command = self.command(words.next().expect("a command has a name"));
+        Background::start(self.named(line), command.args(words))
+    }
+
+    /// `ip -j -d ...`, without the empty objects that it prints for what it filtered out.
+    #[track_caller]
+    pub(crate) fn ip(self, line: &str) -> Vec<Value> {
+        let said = self.tries(&format!("ip -j -d {line}")).well();
+        let Value::Array(all) = said.json() else { panic!("no list from {said}") };
+        let full = |v: &Value| v.as_object().is_some_and(|o| !o.is_empty());
+        all.into_iter()
+            .filter(full)
+            .map(|mut object| {
+                if let Some(list) = object["addr_info"].as_array_mut() {
+                    list.retain(full);
+                }
+                object
+            })
+            .collect()
+    }
+
+    /// A link as `ip` sees it, or None where there is none of that name.
+    pub(crate) fn link(self, name: &str) -> Option<Value> {
+        let said = self.tries(&format!("ip -j -d link show dev {name}"));
+        (said.code == 0).then(|| said.json()[0].clone())
+    }
+
+    /// The addresses of a link with their prefix lengths, link-local ones left out.
+    pub(crate) fn addresses(self, link: &str) -> Vec<String> {
+        let all = self.ip(&format!("addr show dev {link}"));
+        let infos = all.iter().flat_map(|l| l["addr_info"].as_array().cloned().unwrap_or_default());
+        let global = infos.filter(|info| info["scope"] == "global");
+        global.map(|i| format!("{}/{}", i["local"].as_str().unwrap_or("?"), i["prefixlen"])).collect()
+    }
+
+    /// Where packets for everywhere go: `10.9.0.1 dev eth0`.
+    pub(crate) fn default_route(self, family: &str) -> Option<String> {
+        let all = self.ip(&format!("{family} route show default"));
+        let text = |route: &Value, key: &str| route[key].as_str().unwrap_or("?").to_string();
+        all.first().map(|route| format!("{} dev {}", text(route, "gateway"), text(route, "dev")))
+    }
+
+    pub(crate) fn pings(self, to: &str) -> bool {
+        self.tries(&format!("ping -n -q -c 1 -W 5 {to}")).code == 0
+    }
+
+    #[track_caller]
+    pub(crate) fn reaches(self, to: &str) {
+        // A peer that could not be found a moment ago is not looked for again at once; that is the kernel's way.
+        eventually("it is reached", || {
+            let said = self.tries(&format!("ping -n -q -c 1 -W 5 {to}"));
+            only_if(said.code == 0, said)
+        });
+    }
+
+    /// No answer, and not even a packet refused on the way: silence.
+    #[track_caller]
+    pub(crate) fn does_not_reach(self, to: &str) {
+        let said = self.tries(&format!("ping -n -q -c 1 -W 0.4 {to}"));
+        assert!(said.code != 0, "wanted silence from {said}");
+    }
+
+    /// Listens on a TCP port, and tells every caller which address it saw.
+    #[track_caller]
+    pub(crate) fn serves(self, port: u16) -> Background {
+        let mut command = self.witness();
+        let mut server = Background::start(self.named("serve"), command.args(["serve", &port.to_string()]));
+        server.wait_for_line("ready");
+        server
+    }
+
+    /// Echoes whatever comes on a TCP port.
+    #[track_caller]
+    pub(crate) fn echoes(self, port: u16) -> Background {
+        let mut command = self.witness();
+        let mut server = Background::start(self.named("echo"), command.args(["echo", &port.to_string()]));
+        server.wait_for_line("ready");
+        server
+    }
+
+    /// A conversation over one TCP connection that ends when asked to.
+    #[track_caller]
+    pub(crate) fn talks_to(self, address: &str, port: u16) -> Background {
+        let mut command = self.witness();
+        command.args(["talk", address, &port.to_string()]);
+        let mut talk = Background::start(self.named("talk"), &mut command);
+        talk.wait_for_line("connected");
+        talk
+    }
+
+    /// Which address a server saw us come from.
+    #[track_caller]
+    pub(crate) fn seen_by(self, address: &str, port: u16) -> String {
+        eventually("it is answered", || {
+            let said = self.fetch(address, port, ANSWER_MS);
+            if said.code == 0 { Ok(said.out.trim().to_string()) } else { Err(said.to_string()) }
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn fetches(self, address: &str, port: u16) {
+        self.seen_by(address, port);
+    }
+
+    #[track_caller]
+    pub(crate) fn does_not_fetch(self, address: &str, port: u16) {
+        let said = self.fetch(address, port, SILENCE_MS);
+        assert!(said.code != 0, "wanted no answer from {said}");
+    }
+
+    fn fetch(self, address: &str, port: u16, patience: &str) -> Said {
+        let mut command = self.witness();
+        command.args(["fetch", address, &port.to_string(), patience]);
+        Said::by(self.named(&format!("fetch {address} {port}")), command)
+    }
+
+    /// This test program, in the part of a peer.
+    fn witness(self) -> Command {
+        let own = std::env::current_exe().expect("a running program has a path");
+        let mut command = self.command(own.to_str().expect("the path of a test program is text"));
+        command.arg("witness").stdin(Stdio::piped());
+        command
+    }
+
+    fn named(self, line: &str) -> String {
+        match self.netns {
+            None => line.to_string(),
+            Some(netns) => format!("[{netns}] {line}"),
+        }
+    }
+}
