@@ -169,18 +169,18 @@ fn networks_are_made_changed_and_removed() {
         &daemon,
         "network create new --subnet 10.7.0.0/24 --dry-run",
         &expect![[r#"
-        + netns:1 element networks { bl-new }
-        + netns:1 element within { bl-new . bl-new }
-        + netns:1 element masquerade4 { 10.7.0.0/24 }
-        + netns:1/bl-new bridge mtu 1500 up owner ID
-        ~ netns:1 sysctl net/ipv4/conf/bl-new/route_localnet = 0
-        ~ netns:1 sysctl net/ipv6/conf/bl-new/accept_dad = 0
-        ~ netns:1 sysctl net/ipv6/conf/bl-new/accept_ra = 0
-        ~ netns:1 sysctl net/ipv6/conf/bl-new/disable_ipv6 = 1
-        + netns:1/bl-new addr 10.7.0.1/24
-        ~ netns:1/bl-new bridge mtu 1500 up owner ID
-        [0]
-    "#]],
+            + netns:1 element networks { bl-new }
+            + netns:1 element within { bl-new . bl-new }
+            + netns:1 element masquerade4 { 10.7.0.0/24 }
+            + netns:1/bl-new bridge mtu 1500 up address MAC owner ID
+            ~ netns:1 sysctl net/ipv4/conf/bl-new/route_localnet = 0
+            ~ netns:1 sysctl net/ipv6/conf/bl-new/accept_dad = 0
+            ~ netns:1 sysctl net/ipv6/conf/bl-new/accept_ra = 0
+            ~ netns:1 sysctl net/ipv6/conf/bl-new/disable_ipv6 = 1
+            + netns:1/bl-new addr 10.7.0.1/24
+            ~ netns:1/bl-new bridge mtu 1500 up address MAC owner ID
+            [0]
+        "#]],
     );
     says(
         &daemon,
