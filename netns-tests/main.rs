@@ -130,6 +130,12 @@ scenarios! {
         a_full_bridge_is_named,
         only_its_socket_is_open_to_others,
     }
+    races {
+        many_hands_on_one_endpoint,
+        namespaces_that_go_while_they_are_attached,
+        a_bridge_deleted_under_those_who_join,
+        networks_removed_under_those_who_join,
+    }
     run {
         the_exit_code_is_the_commands_own,
         a_life_in_the_background,
@@ -149,7 +155,7 @@ scenarios! {
         what_does_not_fit,
         #[cold] directories_that_cannot_be_used,
         #[cold] a_configuration_that_is_wrong,
-        #[cold] a_state_that_is_damaged_or_from_the_future,
+        #[cold] a_state_that_is_damaged,
         #[cold] a_disk_that_fills_while_it_runs,
         nobody_is_not_root,
     }

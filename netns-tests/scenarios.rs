@@ -10,6 +10,7 @@ pub(crate) mod internal;
 pub(crate) mod isolation;
 pub(crate) mod links;
 pub(crate) mod many;
+pub(crate) mod races;
 pub(crate) mod refusals;
 pub(crate) mod remember;
 pub(crate) mod restart;
