@@ -40,37 +40,43 @@ pub fn run(options: Options, tell: &dyn Fn(&str)) -> Result<Report> {
     rig.network("small", "10.9.0.0/24")?;
     rig.network("large", "10.10.0.0/16")?;
 
+    // All namespaces are made first and kept to the end: to make and to destroy them is the engine's work, not ours,
+    // and would go on behind the measurements.
     tell(&format!("connecting {EACH} and {} endpoints", options.endpoints));
-    let small = populate(&rig, "small", EACH)?;
-    let large = populate(&rig, "large", options.endpoints)?;
-    latency(&rig, &options, &mut report, tell)?;
+    let (small, large, fresh) = (namespaces(EACH)?, namespaces(options.endpoints)?, namespaces(EACH)?);
+    populate(&rig, "small", &small)?;
+    populate(&rig, "large", &large)?;
+    latency(&rig, &options, &fresh, &mut report, tell)?;
 
     let rss = rig.client.info()?.rss_bytes as f64 / f64::from(1 << 20);
     report.figures.insert("rss_with_1000_endpoints", Figure::at_most(rss, "MiB", 32.0));
     idle(&rig, &options, &mut report, tell)?;
     restart(&mut rig, &options, &mut report, tell)?;
     gone(&rig, &options, &mut report, tell)?;
-    drop((small, large));
-    parallel(&rig, &options, &mut report, tell)?;
+    parallel(&rig, &options, &large, &mut report, tell)?;
     Ok(report)
 }
 
-fn populate(rig: &Rig, network: &str, count: usize) -> Result<Vec<OwnedFd>> {
-    let namespaces = namespaces(count)?;
+fn populate(rig: &Rig, network: &str, namespaces: &[OwnedFd]) -> Result<()> {
     for (n, netns) in namespaces.iter().enumerate() {
         rig.attach(&format!("{network}{n}"), network, netns)?;
     }
-    Ok(namespaces)
+    Ok(())
 }
 
 /// The two networks in turn, so that what the machine does otherwise meets both alike.
-fn latency(rig: &Rig, options: &Options, report: &mut Report, tell: &dyn Fn(&str)) -> Result<()> {
+fn latency(
+    rig: &Rig,
+    options: &Options,
+    fresh: &[OwnedFd],
+    report: &mut Report,
+    tell: &dyn Fn(&str),
+) -> Result<()> {
     tell(&format!("{} rounds of {EACH} attaches and detaches on each", options.rounds));
     let links = rig.links()?;
     let (mut attach, mut detach) = ([Vec::new(), Vec::new()], Vec::new());
     for round in 0..options.rounds {
         for (at, network) in ["small", "large"].into_iter().enumerate() {
-            let fresh = namespaces(EACH)?;
             for (n, netns) in fresh.iter().enumerate() {
                 attach[at].push(rig.attach(&format!("r{round}-{n}"), network, netns)?);
             }
@@ -145,17 +151,22 @@ fn gone(rig: &Rig, options: &Options, report: &mut Report, tell: &dyn Fn(&str)) 
 }
 
 /// Many clients, over several networks.
-fn parallel(rig: &Rig, options: &Options, report: &mut Report, tell: &dyn Fn(&str)) -> Result<()> {
+fn parallel(
+    rig: &Rig,
+    options: &Options,
+    namespaces: &[OwnedFd],
+    report: &mut Report,
+    tell: &dyn Fn(&str),
+) -> Result<()> {
     const NETWORKS: usize = 4;
-    let each = options.endpoints.max(NETWORKS) / options.clients.max(1);
+    let each = (namespaces.len() / options.clients.max(1)).max(1);
     tell(&format!("{} clients attaching {each} each, over {NETWORKS} networks", options.clients));
     for n in 0..NETWORKS {
         rig.network(&format!("many{n}"), &format!("10.{}.0.0/22", 20 + n))?;
     }
-    let fresh: Vec<Vec<OwnedFd>> = (0..options.clients).map(|_| namespaces(each)).collect::<Result<_>>()?;
     let begun = Instant::now();
     let done: Vec<Result<()>> = thread::scope(|scope| {
-        let clients = fresh.iter().enumerate().map(|(c, mine)| {
+        let clients = namespaces.chunks(each).take(options.clients).enumerate().map(|(c, mine)| {
             scope.spawn(move || -> Result<()> {
                 for (n, netns) in mine.iter().enumerate() {
                     rig.attach(&format!("c{c}-{n}"), &format!("many{}", c % NETWORKS), netns)?;

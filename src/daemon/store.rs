@@ -1,7 +1,8 @@
 //! What is remembered, in two redb files by lifetime: `run.redb` dies with the boot, `state.redb` outlives it.
 //!
-//! Every commit is on disk (or in the tmpfs that holds /run) before it returns, so what was answered is not lost.
+//! Every commit is where it must be before it returns, on disk for what is for good, so what was answered is not lost.
 
+mod backend;
 mod file;
 mod open;
 mod record;
@@ -14,6 +15,7 @@ use redb::{ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use backend::Lasts;
 use file::File;
 
 pub(crate) use open::unwritable;
@@ -44,7 +46,7 @@ pub struct Boot {
 impl Store {
     /// Opens both files, and empties `run.redb` where it is from another boot.
     pub fn open(run_dir: &Path, state_dir: &Path, boot: &Boot) -> Result<Store> {
-        let state = File::open(state_dir, "state.redb")?;
+        let state = File::open(state_dir, "state.redb", Lasts::ForGood)?;
         let run = open::run_file(run_dir, boot)?;
         Ok(Store { run, state })
     }

@@ -7,20 +7,22 @@ use std::sync::{PoisonError, RwLock};
 use bowline_core::{Code, Error, Result};
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 
+use super::backend::Lasts;
 use super::open;
 
 #[derive(Debug)]
 pub(super) struct File {
     dir: PathBuf,
     name: &'static str,
+    lasts: Lasts,
     /// None between closing and opening again.
     database: RwLock<Option<Database>>,
 }
 
 impl File {
-    pub(super) fn open(dir: &Path, name: &'static str) -> Result<File> {
-        let database = open::database(dir, name)?;
-        Ok(File { dir: dir.to_path_buf(), name, database: RwLock::new(Some(database)) })
+    pub(super) fn open(dir: &Path, name: &'static str, lasts: Lasts) -> Result<File> {
+        let database = open::database(dir, name, lasts)?;
+        Ok(File { dir: dir.to_path_buf(), name, lasts, database: RwLock::new(Some(database)) })
     }
 
     pub(super) fn read<T>(&self, act: impl Fn(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
@@ -47,7 +49,7 @@ impl File {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // The file is locked for as long as it is open.
         *database = None;
-        match open::database(&self.dir, self.name) {
+        match open::database(&self.dir, self.name, self.lasts) {
             Ok(opened) => {
                 tracing::info!(store = self.name, "opened again after an error of the disk");
                 act(database.insert(opened)).map(Ok)

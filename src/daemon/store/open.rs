@@ -8,13 +8,14 @@ use std::path::Path;
 use bowline_core::{Code, Error, Result};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 
+use super::backend::{Backend, Lasts};
 use super::file::File;
 use super::{Boot, ENDPOINTS, FIXED, META, NETWORKS, VERSION};
 
 /// A few hundred small records need little; the default would let the file's pages fill a gigabyte.
 const CACHE: usize = 1 << 20;
 
-pub(super) fn database(dir: &Path, name: &str) -> Result<Database> {
+pub(super) fn database(dir: &Path, name: &str, lasts: Lasts) -> Result<Database> {
     crate::dirs::make(dir, 0o700)?;
     let path = dir.join(name);
     let what = || format!("open the store {}", path.display());
@@ -28,7 +29,7 @@ pub(super) fn database(dir: &Path, name: &str) -> Result<Database> {
         .map_err(|error| unwritable(&what(), &error))?;
 
     // A page that is damaged where no checksum looks can make the store panic; that must not look like a crash.
-    let opened = std::panic::catch_unwind(|| open_whole(file));
+    let opened = std::panic::catch_unwind(|| open_whole(file, lasts));
     let database = match opened {
         Ok(Ok(database)) => database,
         Ok(Err(error)) => return Err(refused(&what(), error)),
@@ -38,8 +39,8 @@ pub(super) fn database(dir: &Path, name: &str) -> Result<Database> {
     Ok(database)
 }
 
-fn open_whole(file: fs::File) -> Result<Database, DatabaseError> {
-    let backend = redb::backends::FileBackend::new(file)?;
+fn open_whole(file: fs::File, lasts: Lasts) -> Result<Database, DatabaseError> {
+    let backend = Backend { file: redb::backends::FileBackend::new(file)?, lasts };
     let mut database = Builder::new().set_cache_size(CACHE).create_with_backend(backend)?;
     if !database.check_integrity()? {
         tracing::warn!("the store was not closed cleanly and was repaired");
@@ -47,21 +48,30 @@ fn open_whole(file: fs::File) -> Result<Database, DatabaseError> {
     Ok(database)
 }
 
-/// The store of this boot: what an earlier boot, or another namespace's daemon, left is not of this world.
+/// The store of this boot: what an earlier boot, or another namespace's daemon, left is not of this world. What boot it
+/// is of stands beside it, for after a power cut it may not be readable.
 pub(super) fn run_file(dir: &Path, boot: &Boot) -> Result<File> {
-    let file = File::open(dir, "run.redb")?;
-    let text = serde_json::to_vec(boot).expect("a boot is two plain fields");
-    let known = file.read(|tx| Ok(tx.open_table(META)?.get("boot")?.map(|v| v.value().to_vec())))?;
-    if known.as_ref() == Some(&text) {
-        return Ok(file);
+    const NAME: &str = "run.redb";
+    let beside = dir.join("boot");
+    let known: Option<Boot> = fs::read(&beside).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    // Opening it first makes sure that nobody else has it.
+    match File::open(dir, NAME, Lasts::UntilReboot) {
+        Ok(file) if known.as_ref() == Some(boot) => return Ok(file),
+        Ok(file) => drop(file),
+        Err(error) => {
+            let of_another_boot = known.is_none_or(|known| known.boot_id != boot.boot_id);
+            if error.code != Code::StateCorrupt || !of_another_boot {
+                return Err(error);
+            }
+        }
     }
-    file.commit(|tx| {
-        tx.delete_table(ENDPOINTS)?;
-        tx.open_table(ENDPOINTS)?;
-        tx.open_table(META)?.insert("boot", text.as_slice())?;
-        Ok(())
-    })?;
-    Ok(file)
+    let failed =
+        |path: &Path, error: &io::Error| unwritable(&format!("begin the store {}", path.display()), error);
+    let path = dir.join(NAME);
+    fs::remove_file(&path).map_err(|e| failed(&path, &e))?;
+    let text = serde_json::to_vec(boot).expect("a boot is two plain fields");
+    fs::write(&beside, text).map_err(|e| failed(&beside, &e))?;
+    File::open(dir, NAME, Lasts::UntilReboot)
 }
 
 fn check_version(database: &Database, what: &str) -> Result<()> {

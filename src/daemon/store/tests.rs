@@ -44,6 +44,16 @@ fn another_boot_starts_without_endpoints_and_with_the_kept_addresses() {
 }
 
 #[test]
+fn what_a_power_cut_left_of_another_boot_is_thrown_away_and_of_this_one_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, state) = (dir.path().join("run"), dir.path().join("state"));
+    Store::open(&run, &state, &boot("a")).unwrap().put_endpoint(Id(7), &endpoint("web")).unwrap();
+    std::fs::write(run.join("run.redb"), b"half a page of what was there").unwrap();
+    assert_eq!(Store::open(&run, &state, &boot("a")).unwrap_err().code, Code::StateCorrupt);
+    assert_eq!(Store::open(&run, &state, &boot("b")).unwrap().endpoints().unwrap(), []);
+}
+
+#[test]
 fn two_daemons_do_not_share_a_directory() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Store::open(&dir.path().join("run"), &dir.path().join("state"), &boot("a"));
