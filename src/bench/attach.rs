@@ -73,7 +73,7 @@ fn latency(
     tell: &dyn Fn(&str),
 ) -> Result<()> {
     tell(&format!("{} rounds of {EACH} attaches and detaches on each", options.rounds));
-    let links = rig.links()?;
+    let used = [rig.used("small")?, rig.used("large")?];
     let (mut attach, mut detach) = ([Vec::new(), Vec::new()], Vec::new());
     for round in 0..options.rounds {
         for (at, network) in ["small", "large"].into_iter().enumerate() {
@@ -83,7 +83,7 @@ fn latency(
             for n in 0..EACH {
                 detach.push(rig.detach(&format!("r{round}-{n}"))?);
             }
-            rig.wait_for_links(links)?;
+            rig.settle(network, used[at])?;
         }
     }
     let [small, large] = &attach;

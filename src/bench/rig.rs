@@ -88,6 +88,23 @@ impl Rig {
         Ok(begun.elapsed())
     }
 
+    /// How many addresses of a network are taken: those of endpoints on their way out among them.
+    pub(crate) fn used(&self, network: &str) -> Result<u64> {
+        Ok(self.client.network(network)?.subnets.iter().map(|subnet| subnet.used).sum())
+    }
+
+    /// Waits until everything that was detached has left the kernel and its addresses are free.
+    pub(crate) fn settle(&self, network: &str, used: u64) -> Result<()> {
+        let begun = Instant::now();
+        while self.used(network)? > used {
+            if begun.elapsed() > PATIENCE {
+                return Err(Error::new(Code::Timeout, format!("wait for what leaves network {network}")));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     pub(crate) fn network(&self, name: &str, subnet: &str) -> Result<()> {
         let subnets = vec![v1::SubnetSpec::new(subnet)];
         self.client.create_network(&v1::CreateNetwork { subnets, ..v1::CreateNetwork::named(name) }).map(drop)

@@ -10,6 +10,7 @@ mod traffic;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use bowline_core::firewall::Element;
 use bowline_core::name::LinkName;
@@ -49,6 +50,17 @@ fn network(name: &str) -> Element {
 
 fn net(text: &str) -> Element {
     Element::Masquerade(text.parse().unwrap())
+}
+
+/// Closes the socket, and waits until the kernel has let go of its table: other tests start processes, and one that was
+/// forked meanwhile holds our sockets open until it runs its program.
+fn abandon(nft: Nft) {
+    drop(nft);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Nft::open().unwrap().table().unwrap().is_some_and(|table| table.owner.is_some()) {
+        assert!(Instant::now() < deadline, "the table still has an owner");
+        std::thread::yield_now();
+    }
 }
 
 fn put(elements: &[Element]) -> Nft {

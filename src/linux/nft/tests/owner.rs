@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bowline_core::Code;
 
-use super::{in_namespace, many, network, output, put, run, seen};
+use super::{abandon, in_namespace, many, network, output, put, run, seen};
 use crate::nft::Nft;
 
 #[test]
@@ -44,7 +44,7 @@ fn a_second_process_is_told_who_owns_the_table() {
 #[test]
 fn a_table_outlives_its_owner_and_is_put_anew_by_the_next() {
     in_namespace(|| {
-        drop(put(&[network("bl-a")]));
+        abandon(put(&[network("bl-a")]));
         let mut next = Nft::open().unwrap();
         assert_eq!(seen(&mut next), [network("bl-a")].into());
         next.put_frame(&many(2)).unwrap();
@@ -58,14 +58,14 @@ fn a_table_outlives_its_owner_and_is_put_anew_by_the_next() {
 fn a_table_left_behind_is_claimed_by_a_claim_or_the_first_change() {
     in_namespace(|| {
         Nft::open().unwrap().claim().unwrap();
-        drop(put(&[network("bl-a")]));
+        abandon(put(&[network("bl-a")]));
         let mut next = Nft::open().unwrap();
         next.claim().unwrap();
         next.claim().unwrap();
         run("nft", &["flush ruleset"]);
         assert_eq!(seen(&mut next), [network("bl-a")].into());
 
-        drop(next);
+        abandon(next);
         let mut next = Nft::open().unwrap();
         next.change(&[network("bl-b")], &[]).unwrap();
         run("nft", &["flush ruleset"]);
@@ -90,7 +90,7 @@ fn a_plain_table_becomes_an_owned_one_when_put() {
 #[test]
 fn a_table_left_behind_can_be_deleted_by_anybody() {
     in_namespace(|| {
-        drop(put(&[]));
+        abandon(put(&[]));
         Nft::open().unwrap().del_frame().unwrap();
         assert_eq!(run("nft", &["list ruleset"]), "");
     });

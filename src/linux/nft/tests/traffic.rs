@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bowline_core::firewall::Element;
@@ -25,16 +26,15 @@ struct World {
     /// A member of network b, with 10.2.0.2.
     b: Space,
     outside: Space,
+    nft: Mutex<Nft>,
 }
 
 impl World {
     fn new(elements: Vec<Element>) -> World {
-        let world = World {
-            host: Space::new(),
-            a: [Space::new(), Space::new()],
-            b: Space::new(),
-            outside: Space::new(),
-        };
+        let host = Space::new();
+        let nft = Mutex::new(host.run(|| Nft::open().unwrap()));
+        let world =
+            World { host, a: [Space::new(), Space::new()], b: Space::new(), outside: Space::new(), nft };
         ip(
             &world.host,
             "link add bl-a type bridge
@@ -68,7 +68,7 @@ impl World {
     }
 
     fn with(&self, act: impl FnOnce(&mut Nft) + Send + 'static) {
-        self.host.run(|| act(&mut Nft::open().unwrap()));
+        act(&mut self.nft.lock().unwrap());
     }
 
     fn change(&self, add: Vec<Element>, del: Vec<Element>) {
