@@ -106,6 +106,7 @@ scenarios! {
     healing {
         a_bridge_that_was_deleted,
         a_port_that_was_deleted,
+        what_a_container_did_to_its_own_card,
         an_address_of_the_bridge_that_was_removed,
         links_that_were_set_down,
         a_port_that_was_taken_off_its_bridge,

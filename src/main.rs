@@ -40,7 +40,7 @@ fn daemon(args: DaemonArgs) -> Result<()> {
             LogFormat::Text => config::LogFormat::Text,
             LogFormat::Json => config::LogFormat::Json,
         }),
-        ready: args.ready_fd.map(|_| bowline_linux::process::take_ready_pipe()).transpose()?,
+        ready: args.ready_fd.map(bowline_linux::process::take_ready_pipe).transpose()?,
     };
     bowline_daemon::run(options, kernel)
 }

@@ -156,3 +156,17 @@ pub(crate) fn a_member_that_leaves_takes_nothing_from_the_others(w: &World) {
     }
     assert_eq!(mac(), first);
 }
+
+/// The daemon does not fight a container over the container's own card, but it says what differs, and mends it when asked.
+pub(crate) fn what_a_container_did_to_its_own_card(w: &World) {
+    let (web, _db, _) = pair(w);
+    web.run("ip addr del 10.9.0.2/24 dev eth0");
+    web.run("ip link set eth0 down");
+    let drift = w.api().drift().unwrap().steps;
+    assert!(drift.iter().any(|step| step.contains("10.9.0.2/24") && step.contains("(web)")), "{drift:?}");
+    assert_eq!(web.addresses("eth0").first().map(String::as_str), None, "it is not put right unasked");
+    w.bowline("system repair");
+    healed(w, web);
+    assert_eq!(web.addresses("eth0"), ["10.9.0.2/24", "fd00:9::2/64"]);
+    assert_eq!(web.default_route("-4").as_deref(), Some("10.9.0.1 dev eth0"));
+}

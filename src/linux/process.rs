@@ -19,7 +19,7 @@ mod user;
 mod watch;
 
 pub use child::{Child, Exit, Identity, PidFd};
-pub use detach::{OWN_PROGRAM, Ready, spawn_detached, take_ready_pipe};
+pub use detach::{OWN_PROGRAM, READY_FD, Ready, spawn_detached, take_ready_pipe};
 pub use failure::NotStarted;
 pub use pin::{NETNS_DIR, pin, pinned, unpin};
 pub use space::{raise_loopback, spaces_of};

@@ -82,7 +82,7 @@ pub(super) fn start(place: &Place, session: &Session) -> Result<(), NotStarted> 
 
 /// The minder's own life.
 pub(super) fn execute(args: &MinderArgs, session: &Session, io: &mut Io<'_>) -> Result<u8> {
-    let mut ready = Some(process::take_ready_pipe()?);
+    let mut ready = Some(process::take_ready_pipe(process::READY_FD)?);
     let shelf = Shelf::new(session.hosts_dir());
     let outcome = mind(&shelf, &args.name, session, &mut ready);
     match outcome {

@@ -10,11 +10,12 @@ use bowline_core::kernel::{LinkNow, Moved, Scope};
 use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
 use bowline_core::state::LinkKey;
-use bowline_core::{Result, driver};
+use bowline_core::{Code, Result, driver};
 
 use super::Manager;
 use super::index::Owner;
 use super::keeper::Keeper;
+use super::recover::Inside;
 
 /// A notice may be lost in ways that nobody is told of.
 const AUDIT: Duration = Duration::from_secs(600);
@@ -115,22 +116,44 @@ impl Manager {
     }
 
     fn heal_everything(&self) {
-        match self.repair() {
-            Ok(drift) if drift.steps.is_empty() => (),
-            Ok(drift) => self.tell(EventKind::Healed, None, None, Some(drift.steps.join("; "))),
+        match self.repair_hosts() {
+            Ok(steps) if steps.is_empty() => (),
+            Ok(steps) => self.tell(EventKind::Healed, None, None, Some(steps.join("; "))),
             Err(error) => tracing::error!(code = %error.code, "heal: {error}"),
         }
     }
 
-    /// Puts the kernel right, and says what was done.
+    /// Puts the kernel right, inside containers too, and says what was done. By itself the daemon leaves alone what a
+    /// container did to its own cards; here somebody asks for it.
     pub fn repair(&self) -> Result<v1::Drift> {
+        let mut steps = self.repair_hosts()?;
+        steps.extend(self.everywhere_inside(Inside::PutRight));
+        Ok(v1::Drift { steps })
+    }
+
+    fn repair_hosts(&self) -> Result<Vec<String>> {
         let put = self.put_right(false)?;
         let mut steps: Vec<String> = put.steps.iter().map(Change::to_string).collect();
         for (seat, interface) in put.missing {
             steps.push(format!("+ {} for {}", interface.port, seat.name));
             self.heal_port(&seat, &interface);
         }
-        Ok(v1::Drift { steps })
+        Ok(steps)
+    }
+
+    fn everywhere_inside(&self, then: Inside) -> Vec<String> {
+        let mut steps = Vec::new();
+        for seat in self.index.endpoints() {
+            let found = self.inside(&seat.lock(), then);
+            match found {
+                Ok(found) => steps.extend(found.iter().map(|step| format!("{step} ({})", seat.name))),
+                Err(error) if matches!(error.code, Code::NetnsGone | Code::InvalidNetns) => (),
+                Err(error) => {
+                    tracing::warn!(endpoint = %seat.name, code = %error.code, "look inside: {error}")
+                }
+            }
+        }
+        steps
     }
 
     /// Where the kernel differs from what is wanted.
@@ -147,6 +170,7 @@ impl Manager {
             seen.links.retain(|key, _| !leaving.contains(key));
             steps.extend(diff(&seen, &self.wanted_of_host(place)).iter().map(Change::to_string));
         }
+        steps.extend(self.everywhere_inside(Inside::Look));
         Ok(v1::Drift { steps })
     }
 }

@@ -123,8 +123,8 @@ impl Manager {
         if !seated.unsettled || seated.life != Life::Live {
             return;
         }
-        match self.settle_inside(&seated) {
-            Ok(()) => {
+        match self.inside(&seated, Inside::PutRight) {
+            Ok(_) => {
                 seated.unsettled = false;
                 tracing::info!(endpoint = %seat.name, "settled");
                 if let Err(error) = self.store.put_endpoint(seat.id, &seated.record(&[])) {
@@ -135,22 +135,30 @@ impl Manager {
         }
     }
 
-    fn settle_inside(&self, seated: &Seated) -> Result<()> {
+    /// How an endpoint's namespace differs from what is wanted there. One that cannot be entered differs in nothing that
+    /// we could know of.
+    pub(super) fn inside(&self, seated: &Seated, then: Inside) -> Result<Vec<Change>> {
         let keepers = self.keepers_of(&seated.endpoint);
         let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
         let inside = seated.endpoint.place;
         let want = wanted(&seated.endpoint, among(&kept)).within(inside);
-        let Some(door) = seated.door() else { return Ok(()) };
+        let Some(door) = seated.door().filter(|_| seated.life == Life::Live) else { return Ok(Vec::new()) };
         let place = self.kernel.open(&door)?;
-        let settled = if place == inside {
+        let steps = if place == inside {
             let cards = seated.endpoint.interfaces.iter().map(|i| Scope::Card(place, i.card.clone()));
             let seen: Result<State> = cards.map(|card| self.kernel.observe(&card)).collect();
-            seen.and_then(|seen| self.kernel.apply(&diff(&seen, &want)))
+            seen.and_then(|seen| {
+                let steps = diff(&seen, &want);
+                match then {
+                    Inside::Look => Ok(steps),
+                    Inside::PutRight => self.kernel.apply(&steps).map(|()| steps),
+                }
+            })
         } else {
             Err(Error::new(Code::NetnsGone, format!("{door} leads to another namespace now")))
         };
         self.kernel.close(place);
-        settled
+        steps
     }
 
     /// Compares every host with what is wanted, and makes the difference. Ports whose pair is gone are returned, for
@@ -281,6 +289,13 @@ impl Manager {
             Err(error) => tracing::error!(endpoint = %seat.name, code = %error.code, "release: {error}"),
         }
     }
+}
+
+/// What to do about what differs inside a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inside {
+    Look,
+    PutRight,
 }
 
 /// What was put right, and what could not be from here.

@@ -28,7 +28,7 @@ pub enum Ready {
 }
 
 /// Where the new process finds the pipe.
-const READY_FD: i32 = 3;
+pub const READY_FD: i32 = 3;
 
 /// Starts `program` with `argv` (the name first), this process's environment, `/` as its directory, nothing to read,
 /// and `log`, appended to, as both outputs. Returns once it runs, or says why it does not.
@@ -61,11 +61,17 @@ pub fn spawn_detached(
     Ok(read)
 }
 
-/// The pipe that [`Ready::Pipe`] promised to this process, once. Refused where descriptor 3 is no pipe.
-pub fn take_ready_pipe() -> Result<File> {
+/// The pipe that [`Ready::Pipe`] promised to this process, once, under the one number that it has. Refused where that is
+/// no pipe.
+pub fn take_ready_pipe(number: i32) -> Result<File> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let refused =
         |why: &str| Err(Error::new(Code::InvalidRequest, "say that this process is ready").because(why));
+    if number != READY_FD {
+        return refused(&format!(
+            "descriptor {number} is not the one that was set aside for it, which is {READY_FD}"
+        ));
+    }
     let is_pipe = std::fs::metadata(format!("/proc/self/fd/{READY_FD}"))
         .is_ok_and(|m| m.file_type().is_fifo() && m.nlink() == 1);
     if !is_pipe {
