@@ -121,6 +121,12 @@ scenarios! {
         a_stranger_that_took_our_bridges_name_while_we_were_away,
         a_card_of_the_containers_own,
     }
+    elsewhere {
+        a_network_lives_where_the_caller_says,
+        it_survives_a_crash_and_is_healed_there,
+        it_goes_with_its_namespace,
+        a_namespace_is_a_hosts_or_a_containers,
+    }
     many {
         two_hundred_attach_and_detach_at_once,
         networks_come_and_go_at_once,

@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod attach;
 pub(crate) mod crash;
+pub(crate) mod elsewhere;
 pub(crate) mod families;
 pub(crate) mod foreign;
 pub(crate) mod healing;

@@ -13,3 +13,4 @@ mod docs;
 mod layers;
 mod limits;
 mod restart;
+mod service;

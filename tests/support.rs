@@ -52,9 +52,15 @@ impl Daemon {
     }
 
     pub(crate) fn spawn(&mut self) {
+        self.spawn_with(|_| ());
+    }
+
+    /// With more arguments, or another environment.
+    pub(crate) fn spawn_with(&mut self, more: impl FnOnce(&mut Command)) {
         assert!(self.child.is_none(), "one runs already");
         self.starts += 1;
         let mut command = self.command();
+        more(&mut command);
         self.child = Some(command.stderr(self.log_file()).spawn().unwrap());
     }
 
@@ -129,6 +135,11 @@ impl Daemon {
     /// Ended as an init system does it.
     pub(crate) fn terminate(&mut self) {
         signal("TERM", self.pid());
+        self.is_gone();
+    }
+
+    /// It ends well, told to by somebody else.
+    pub(crate) fn is_gone(&mut self) {
         let mut child = self.child.take().expect("it runs");
         let status = until("the daemon ends", || child.try_wait().unwrap());
         assert!(status.success(), "the daemon ended with {status}");
@@ -186,8 +197,16 @@ impl Drop for Daemon {
 /// The program under test, deaf to the environment of whoever runs the tests.
 pub(crate) fn bowline() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bowline"));
-    for name in ["BOWLINE_SOCKET", "BOWLINE_FORMAT", "CLICOLOR_FORCE", "COLUMNS", "NOTIFY_SOCKET", "RUST_LOG"]
-    {
+    for name in [
+        "BOWLINE_SOCKET",
+        "BOWLINE_FORMAT",
+        "CLICOLOR_FORCE",
+        "COLUMNS",
+        "NOTIFY_SOCKET",
+        "RUST_LOG",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
@@ -241,7 +260,7 @@ impl Ran {
     }
 }
 
-fn signal(name: &str, pid: u32) {
+pub(crate) fn signal(name: &str, pid: u32) {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
     assert!(sent.success(), "send SIG{name} to {pid}");
 }
