@@ -18,7 +18,7 @@ build: build-needs
 
 # Both tiers: tests/ needs no privilege, netns-tests/ needs root and makes its own namespaces.
 test: test-needs
-	cargo test --workspace --locked
+	cargo test --workspace --all-targets --locked
 
 lint:
 	cargo fmt --all --check

@@ -9,7 +9,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoPortData, InfoPortKind,
-    InfoVeth, LinkAttribute, LinkExtentMask, LinkMessage,
+    InfoVeth, LinkAttribute, LinkExtentMask, LinkMessage, State,
 };
 use nix::errno::Errno;
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
@@ -85,6 +85,9 @@ pub(crate) fn add_port(
     let mut message = with_limits(LinkVeth::new(name.as_str(), card_name.as_str()), &born)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
         .link_group(LIVE)
+        // It has no carrier before its card is up. Told so from the start, the bridge does not enable it only to disable
+        // it again, for which it would walk all its ports twice.
+        .append_extra_attribute(LinkAttribute::OperState(State::Dormant))
         .mtu(born.mtu);
     if let Some(mac) = born.mac {
         message = message.address(mac.0.to_vec());
