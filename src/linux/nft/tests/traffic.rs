@@ -2,11 +2,11 @@
 //!
 //! That something does not arrive is seen without waiting: after it, something is sent the same way that does.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bowline_core::firewall::Element;
 
@@ -84,10 +84,19 @@ fn ip(space: &Space, lines: String) {
     });
 }
 
-/// A socket there that waits, but not for ever.
+/// A socket there that waits, but not for ever. One that was closed just before may be held open still, by a process that
+/// another test has forked and that has not run its program yet.
 fn listen(space: &Space) -> UdpSocket {
     space.run(|| {
-        let socket = UdpSocket::bind(("::", PORT)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let socket = loop {
+            match UdpSocket::bind(("::", PORT)) {
+                Err(e) if e.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    std::thread::yield_now()
+                }
+                bound => break bound.unwrap(),
+            }
+        };
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         socket
     })
