@@ -109,7 +109,10 @@ fn directories_that_are_missing_are_made_with_their_parents() {
 fn as_nobody(daemon: &Daemon) -> Command {
     let program = daemon.path("bowline");
     let mut command = if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        fs::copy(env!("CARGO_BIN_EXE_bowline"), &program).unwrap();
+        // Not by ourselves: a process that another test forks meanwhile would hold the copy open for writing, and what is
+        // being written cannot be run.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_bowline")).arg(&program).status().unwrap();
+        assert!(copied.success(), "copy the program");
         fs::set_permissions(daemon.path(""), fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new(&program);
         command.uid(65_534).gid(65_534);
