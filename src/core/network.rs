@@ -133,6 +133,15 @@ impl Subnet {
                 )
                 .because(subnet.why_not(address)));
             }
+            let other = subnet.aux.iter().find(|(other, at)| **at == address && *other != name);
+            if address == gateway || other.is_some() {
+                let holder =
+                    other.map_or_else(|| "the gateway".to_string(), |(other, _)| format!("{other:.80?}"));
+                let what = format!("auxiliary address {name:.80?} = {address} is taken");
+                return Err(Error::new(Code::InvalidAddress, what)
+                    .because(format!("it is {holder} as well"))
+                    .fix("give each its own address"));
+            }
         }
         Ok(subnet)
     }
@@ -317,6 +326,20 @@ mod tests {
                 Code::InvalidGateway,
                 "{gateway}"
             );
+        }
+    }
+
+    #[test]
+    fn an_auxiliary_address_is_nobody_elses() {
+        let subnet = |aux: &[(&str, &str)]| {
+            let aux = aux.iter().map(|(name, at)| (name.to_string(), at.parse().unwrap())).collect();
+            Subnet::new(prefix("10.9.0.0/24").unwrap(), None, None, aux)
+        };
+        assert!(subnet(&[("nas", "10.9.0.9"), ("tv", "10.9.0.8")]).is_ok());
+        for aux in
+            [&[("nas", "10.9.0.1")][..], &[("nas", "10.9.0.9"), ("tv", "10.9.0.9")], &[("nas", "10.8.0.9")]]
+        {
+            assert_eq!(subnet(aux).unwrap_err().code, Code::InvalidAddress, "{aux:?}");
         }
     }
 

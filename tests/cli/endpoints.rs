@@ -124,10 +124,11 @@ fn endpoints_are_connected_disconnected_and_removed() {
         &daemon,
         "network connect back db",
         &expect![[r#"
-        ! error[BWL-1209]: connect db to back
-        !   cause: endpoint db is on network back already
-        [4]
-    "#]],
+            ! error[BWL-1209]: connect db to back
+            !   cause: endpoint db is on network back already
+            !   fix: take it off first: bowline network disconnect back db
+            [4]
+        "#]],
     );
     says(
         &daemon,

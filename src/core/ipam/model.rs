@@ -156,8 +156,13 @@ fn some_subnet() -> impl Strategy<Value = (Subnet, Vec<IpAddr>)> {
                 format!("{}/{}", at((seed % size) >> bits << bits), whole - bits)
             });
             let aux = [("a", &*inside(seed)), ("b", &*inside(seed / 7))];
-            let aux = &aux[..(seed % 3) as usize];
-            let subnet = subnet(&net, Some(&inside(gateway)), range.as_deref(), aux);
+            // A subnet gives no address to two.
+            let gate = inside(gateway);
+            let mut aux = aux[..(seed % 3) as usize].to_vec();
+            aux.retain(|(_, at)| address(at) != address(&gate));
+            aux.dedup_by(|one, other| address(one.1) == address(other.1));
+            let aux = aux.as_slice();
+            let subnet = subnet(&net, Some(&gate), range.as_deref(), aux);
             (subnet, (0..size + 2).map(|i| at(i.wrapping_sub(1))).collect())
         },
     )

@@ -179,7 +179,11 @@ impl Manager {
             return Err(Error::new(
                 Code::AlreadyConnected,
                 format!("endpoint {} is on network {} already", endpoint.name, ticket.keeper.name),
-            ));
+            )
+            .fix(format!(
+                "take it off first: bowline network disconnect {} {}",
+                ticket.keeper.name, endpoint.name
+            )));
         }
         let card = ticket.card.clone().unwrap_or_else(|| endpoint.free_card());
         if endpoint.interfaces.iter().any(|i| i.card == card) {
