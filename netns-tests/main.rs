@@ -64,6 +64,7 @@ scenarios! {
         outsiders_do_not_reach_members_directly,
         published_ports_are_reached_but_strict_networks_only_from_outside,
         members_kept_apart_reach_the_gateway_only,
+        members_kept_apart_do_not_meet_at_the_gateway,
     }
     internal {
         an_internal_network_reaches_its_members_only,
@@ -120,6 +121,7 @@ scenarios! {
         a_stranger_with_our_bridges_name,
         a_stranger_that_took_our_bridges_name_while_we_were_away,
         a_card_of_the_containers_own,
+        a_default_route_of_the_containers_own,
     }
     elsewhere {
         a_network_lives_where_the_caller_says,
@@ -154,6 +156,7 @@ scenarios! {
         the_default_network_is_made_when_needed,
         a_command_dies_with_its_minder,
         what_is_forgotten_leaves_nothing,
+        root_is_not_led_into_a_namespace_of_the_commands_making,
         twenty_at_once,
         the_command_inherits_nothing_but_its_streams,
     }

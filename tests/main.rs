@@ -12,5 +12,6 @@ mod cli;
 mod docs;
 mod layers;
 mod limits;
+mod races;
 mod restart;
 mod service;

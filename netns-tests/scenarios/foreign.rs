@@ -131,3 +131,18 @@ pub(crate) fn a_card_of_the_containers_own(w: &World) {
     eventually("ours is gone", || only_if(web.link("lan0").is_none(), "lan0"));
     assert_eq!(web.run("ip -d addr show eth0"), before);
 }
+
+/// A container that has its own way out keeps it: joining is refused, and nothing is changed.
+pub(crate) fn a_default_route_of_the_containers_own(w: &World) {
+    w.bowline("network create front --subnet 10.9.0.0/24");
+    let web = w.container("web");
+    web.shell("ip link set lo up; ip link add way0 type veth peer name way1; ip link set way0 up; ip addr add 192.168.7.2/24 dev way0; ip route add default via 192.168.7.1");
+    let before = web.run("ip route");
+    let said = w.tries("endpoint create web --netns web --network front");
+    assert!(said.err.contains("BWL-1111") && said.err.contains("not ours"), "{said}");
+    assert_eq!(web.run("ip route"), before);
+    assert!(web.link("eth0").is_none());
+    web.run("ip link del way0");
+    w.bowline("endpoint create web --netns web --network front");
+    assert_eq!(web.default_route("-4").as_deref(), Some("10.9.0.1 dev eth0"));
+}

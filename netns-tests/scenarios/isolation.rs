@@ -106,3 +106,17 @@ pub(crate) fn members_kept_apart_reach_the_gateway_only(w: &World) {
     w.bowline("network update front --no-icc");
     web.does_not_fetch("10.9.0.3", 80);
 }
+
+/// An open network lets everybody in, but members kept apart stay apart, by whatever way they try.
+pub(crate) fn members_kept_apart_do_not_meet_at_the_gateway(w: &World) {
+    w.bowline("network create front --subnet 10.9.0.0/24 --no-icc --isolation open");
+    let (web, db) = (w.attach("web", "front", ""), w.attach("db", "front", ""));
+    web.run("ip route add 10.9.0.3 via 10.9.0.1");
+    db.run("ip route add 10.9.0.2 via 10.9.0.1");
+    web.does_not_reach("10.9.0.3");
+    db.does_not_reach("10.9.0.2");
+    web.reaches("10.9.0.1");
+    w.outside().run("ip route add 10.9.0.0/24 via 192.0.2.1");
+    w.outside().reaches("10.9.0.3");
+    w.outside().run("ip route del 10.9.0.0/24 via 192.0.2.1");
+}

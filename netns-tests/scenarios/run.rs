@@ -236,3 +236,28 @@ pub(crate) fn the_command_inherits_nothing_but_its_streams(w: &World) {
     assert!(said.out.contains("SigBlk:\t0000000000000000"), "{said}");
     nothing_is_left(w);
 }
+
+/// A command without privilege may lay out any file tree in a namespace of its own; root does not run what is in it.
+pub(crate) fn root_is_not_led_into_a_namespace_of_the_commands_making(w: &World) {
+    w.calls(&[
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--network",
+        "none",
+        "-u",
+        "nobody",
+        "--",
+        "unshare",
+        "-Urm",
+        "sleep",
+        "12345",
+    ])
+    .well();
+    eventually("it has its own namespaces", || {
+        let said = w.tries("exec -u root web true");
+        only_if(said.err.contains("BWL-3001"), said.to_string())
+    });
+    w.bowline("rm -f web");
+}

@@ -18,6 +18,8 @@ pub enum Element {
     Network(LinkName),
     /// Its members may reach each other through the gateway too.
     Within(LinkName),
+    /// Its members may not reach each other, not by way of the gateway either.
+    Apart(LinkName),
     /// Nothing passes between this bridge and any other card, nor from it to the host.
     Internal(LinkName),
     /// Everybody may open connections to its members, published or not.
@@ -32,6 +34,7 @@ pub enum Element {
 pub enum Set {
     Networks,
     Within,
+    Apart,
     Internal,
     Open,
     Strict,
@@ -43,6 +46,7 @@ impl Set {
     pub const ALL: &'static [Set] = &[
         Set::Networks,
         Set::Within,
+        Set::Apart,
         Set::Internal,
         Set::Open,
         Set::Strict,
@@ -54,6 +58,7 @@ impl Set {
         match self {
             Set::Networks => "networks",
             Set::Within => "within",
+            Set::Apart => "apart",
             Set::Internal => "internal",
             Set::Open => "open",
             Set::Strict => "strict",
@@ -65,7 +70,7 @@ impl Set {
     pub fn holds(self) -> Holds {
         match self {
             Set::Networks | Set::Internal | Set::Open | Set::Strict => Holds::Link,
-            Set::Within => Holds::LinkPair,
+            Set::Within | Set::Apart => Holds::LinkPair,
             Set::Masquerade4 => Holds::Prefix4,
             Set::Masquerade6 => Holds::Prefix6,
         }
@@ -90,6 +95,7 @@ impl Element {
         match self {
             Element::Network(_) => Set::Networks,
             Element::Within(_) => Set::Within,
+            Element::Apart(_) => Set::Apart,
             Element::Internal(_) => Set::Internal,
             Element::Open(_) => Set::Open,
             Element::Strict(_) => Set::Strict,
@@ -159,6 +165,7 @@ pub enum Verdict {
 
 const FORWARD: &[Rule] = &[
     Rule { when: &[Match::Between(Set::Within)], then: Verdict::Accept },
+    Rule { when: &[Match::Between(Set::Apart)], then: Verdict::Drop },
     Rule { when: &[Match::From(Set::Internal)], then: Verdict::Drop },
     Rule { when: &[Match::To(Set::Internal)], then: Verdict::Drop },
     Rule { when: &[Match::Established], then: Verdict::Accept },
@@ -202,7 +209,7 @@ impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set = self.set().name();
         match self {
-            Element::Within(link) => write!(f, "{set} {{ {link} . {link} }}"),
+            Element::Within(link) | Element::Apart(link) => write!(f, "{set} {{ {link} . {link} }}"),
             Element::Network(link)
             | Element::Internal(link)
             | Element::Open(link)

@@ -88,9 +88,12 @@ impl<'a> Life<'a> {
             Ok(exit) => exit,
             Err(error) => {
                 // Unwatched it must not go on.
-                child.signal(9)?;
                 left.push(error);
-                child.wait()?
+                left.extend(child.signal(9).err());
+                child.wait().unwrap_or_else(|error| {
+                    left.push(error);
+                    Exit::Code(125)
+                })
             }
         };
         left.extend(self.end(exit));

@@ -43,7 +43,7 @@ fn elements(network: &Network) -> Vec<Element> {
     let mut elements = vec![Element::Network(bridge())];
     match network.neighbours {
         Neighbours::Open => elements.push(Element::Within(bridge())),
-        Neighbours::Isolated => (),
+        Neighbours::Isolated => elements.push(Element::Apart(bridge())),
     }
     match network.isolation {
         Isolation::Open => elements.push(Element::Open(bridge())),

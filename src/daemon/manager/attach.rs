@@ -43,7 +43,10 @@ impl Manager {
             .store
             .put_endpoint(seat.id, &others)
             .and_then(|()| self.kernel.apply(&diff(&before, &after)))
-            .and_then(|()| self.store.put_endpoint(seat.id, &seated.record(&[])))
+            .and_then(|()| {
+                let live = EndpointRecord { answered: true, ..seated.record(&[]) };
+                self.store.put_endpoint(seat.id, &live)
+            })
             .and_then(|()| self.keep_fixed(seated, tickets, &mut kept));
         if let Err(error) = done {
             self.take_back(seat, seated, &was, &diff(&after, &before), &mut kept);
@@ -89,30 +92,37 @@ impl Manager {
             seated.life = was_life;
             return Err(error);
         }
+        // It is journalled: from here on everything is done, whatever fails on the way.
+        let mut done = Ok(());
         if life == Life::Live {
             self.move_default_route(seated, &before, &wanted(&seated.endpoint, among(&kept)));
             if moving {
-                self.store.put_endpoint(seat.id, &seated.record(&[]))?;
+                // Where this fails it stays unsettled, and is looked into by the next start.
+                done = self.store.put_endpoint(seat.id, &seated.record(&[]));
             }
-        } else if life == Life::Removed {
-            self.index.remove_endpoint(seat);
         }
         for interface in &going {
             self.index.remove_port(&self.port(interface));
             if let Some(kept) = kept.iter_mut().find(|k| k.network.id == interface.network) {
                 kept.members.remove(&seat.id);
+                kept.leaving += 1;
             }
         }
         drop(kept);
         for interface in going {
             let more = seated.more.remove(&interface.network);
             if life == Life::Live && more.is_some_and(|m| m.fixed) {
-                self.give_up_fixed_on(&seat.name, interface.network)?;
+                done = done.and(self.give_up_fixed_on(&seat.name, interface.network));
             }
             let host = self.port(&interface).place;
             self.reaper.bury(Dead { seat: seat.clone(), interface, host });
         }
-        Ok(())
+        if life == Life::Removed {
+            // The name is given up last, so that what is kept under it is not the next one's.
+            done = done.and(self.give_up_fixed(&seat.name));
+            self.index.remove_endpoint(seat);
+        }
+        done
     }
 
     /// What joining would do, without doing it.
@@ -151,12 +161,13 @@ impl Manager {
                     return Err(error);
                 }
             };
-            let more = More { aliases: ticket.aliases.clone(), fixed: !ticket.addresses.is_empty() };
-            seated.more.insert(interface.network, more);
             let of = kept
                 .iter_mut()
                 .find(|k| k.network.id == interface.network)
                 .expect("every ticket's keeper is locked");
+            // Asked for now, or once before under this name.
+            let fixed = !ticket.addresses.is_empty() || of.fixed_for(&seated.endpoint.name).is_some();
+            seated.more.insert(interface.network, More { aliases: ticket.aliases.clone(), fixed });
             of.members.insert(seated.endpoint.id, (seated.endpoint.name.clone(), interface.clone()));
             seated.endpoint.interfaces.push(interface);
         }
@@ -253,6 +264,7 @@ impl Manager {
             for interface in added {
                 if let Some(of) = kept.iter_mut().find(|k| k.network.id == interface.network) {
                     of.members.remove(&seat.id);
+                    of.leaving += 1;
                 }
                 let host = self.port(&interface).place;
                 self.reaper.bury(Dead { seat: seat.clone(), interface, host });

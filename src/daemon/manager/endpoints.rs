@@ -127,7 +127,6 @@ impl Manager {
             let all: Vec<_> = seated.endpoint.interfaces.iter().map(|i| i.network).collect();
             self.leave(&seat, &mut seated, &all, Life::Removed)?;
         }
-        self.give_up_fixed(&seat.name)?;
         self.tell(EventKind::EndpointRemoved, None, Some(seat.name.as_str()), None);
         Ok(())
     }
@@ -213,14 +212,17 @@ impl Manager {
         // Locked before anybody can find it, so nobody sees it half made.
         let mut seated = seat.lock();
         if let Some(there) = self.index.add_endpoint(seat.clone()) {
+            // The stopped one is forgotten when the new one is there, and not before.
             self.may_replace(&there)?;
-            self.index.remove_endpoint(&there);
-            self.forget_stopped(&there)?;
-            if self.index.add_endpoint(seat.clone()).is_some() {
+            if !self.index.replace_endpoint(&there, seat.clone()) {
                 return Err(exists(&there.name));
             }
-        }
-        if let Err(error) = self.join(&seat, &mut seated, &order.tickets) {
+            if let Err(error) = self.join(&seat, &mut seated, &order.tickets) {
+                self.index.replace_endpoint(&seat, there);
+                return Err(error);
+            }
+            self.forget_stopped(&there);
+        } else if let Err(error) = self.join(&seat, &mut seated, &order.tickets) {
             self.index.remove_endpoint(&seat);
             return Err(error);
         }
@@ -236,11 +238,14 @@ impl Manager {
         }
     }
 
-    fn forget_stopped(&self, there: &Seat) -> Result<()> {
+    /// Of one whose name another has now. If it cannot be journalled, the next start does it.
+    pub(super) fn forget_stopped(&self, there: &Seat) {
         let mut seated = there.lock();
         seated.life = Life::Removed;
         let record = if seated.leaving.is_empty() { None } else { Some(seated.record(&[])) };
-        self.store.put_endpoints(&[(there.id, record)])
+        if let Err(error) = self.store.put_endpoints(&[(there.id, record)]) {
+            tracing::warn!(endpoint = %there.name, code = %error.code, "forget a stopped endpoint: {error}");
+        }
     }
 
     fn fresh_seat(&self, wish: &v1::CreateEndpoint, order: &Order, place: Place) -> Seated {
@@ -273,6 +278,7 @@ impl Manager {
 
     /// Runs an operation again, once, if it met something that was leaving and has left since.
     fn unless_on_its_way<T>(&self, act: impl Fn() -> Result<T>) -> Result<T> {
+        let before = self.reaper.batches();
         match act() {
             Err(error)
                 if matches!(
@@ -280,11 +286,9 @@ impl Manager {
                     Code::InterfaceTaken | Code::AddressTaken | Code::SubnetFull | Code::BridgeFull
                 ) =>
             {
-                if self.reaper.wait_until_idle() {
-                    act()
-                } else {
-                    Err(error)
-                }
+                // It may have left while we failed.
+                let left = self.reaper.wait_until_idle() || self.reaper.batches() != before;
+                if left { act() } else { Err(error) }
             }
             done => done,
         }

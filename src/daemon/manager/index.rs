@@ -93,6 +93,17 @@ impl Index {
         })
     }
 
+    /// Hands a name over. False where it is not the first one's any more.
+    pub(super) fn replace_endpoint(&self, there: &Seat, by: Arc<Seat>) -> bool {
+        self.write(|t| match t.endpoints.get_mut(&there.name) {
+            Some(seat) if seat.id == there.id => {
+                *seat = by;
+                true
+            }
+            Some(_) | None => false,
+        })
+    }
+
     /// Gives up the name, if it is still this one's.
     pub(super) fn remove_endpoint(&self, seat: &Seat) {
         self.write(|t| {

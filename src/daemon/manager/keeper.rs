@@ -37,6 +37,8 @@ pub(super) struct Kept {
     /// In the order of the network's subnets.
     pools: Vec<Pool>,
     pub(super) members: BTreeMap<Id, (Name, Interface)>,
+    /// How many ports of former members the kernel still has.
+    pub(super) leaving: usize,
     /// Addresses kept for stopped endpoints, by name.
     fixed: BTreeMap<Name, Vec<IpAddr>>,
     /// Set when the network is gone, for those who found it just before.
@@ -63,7 +65,18 @@ impl Kept {
     ) -> Kept {
         let pools = network.subnets.iter().map(Pool::new).collect();
         let (members, fixed) = (BTreeMap::new(), BTreeMap::new());
-        Kept { network, gso, labels, created_unix_ms, elsewhere: None, pools, members, fixed, removed: false }
+        Kept {
+            network,
+            gso,
+            labels,
+            created_unix_ms,
+            elsewhere: None,
+            pools,
+            members,
+            leaving: 0,
+            fixed,
+            removed: false,
+        }
     }
 
     pub(super) fn bridge(&self) -> LinkKey {

@@ -106,7 +106,13 @@ impl Manager {
         }
         let keeper = self.index.network(name)?;
         // Interfaces on their way out hold ports of the bridge; they are gone in a moment.
-        self.reaper.wait_until_idle();
+        for _ in 0..3 {
+            self.reaper.wait_until_idle();
+            match self.remove_empty(&keeper) {
+                Err(error) if error.code == Code::Busy => (),
+                done => return done,
+            }
+        }
         self.remove_empty(&keeper)
     }
 
@@ -115,9 +121,12 @@ impl Manager {
         self.reaper.wait_until_idle();
         let mut pruned = v1::Pruned::default();
         for keeper in self.index.networks() {
-            match self.remove_empty(&keeper) {
+            let removed = self.remove_empty(&keeper);
+            // One that somebody is on, or is leaving, or has just removed, is not to be pruned.
+            let spared = |code| matches!(code, Code::NetworkInUse | Code::NetworkNotFound | Code::Busy);
+            match removed {
                 Ok(()) => pruned.removed.push(keeper.name.to_string()),
-                Err(error) if matches!(error.code, Code::NetworkInUse | Code::NetworkNotFound) => (),
+                Err(error) if spared(error.code) => (),
                 Err(error) => return Err(error),
             }
         }
@@ -287,6 +296,11 @@ impl Manager {
                     "take them off first: bowline network disconnect {} {}",
                     keeper.name, names[0]
                 )));
+        }
+        if kept.leaving > 0 {
+            return Err(Error::new(Code::Busy, format!("network {} is still being left", keeper.name))
+                .because(format!("the kernel has not let go of {} ports", kept.leaving))
+                .fix("try again in a moment"));
         }
         self.store.remove_network(keeper.id)?;
         kept.removed = true;

@@ -42,6 +42,7 @@ struct Queue {
     stuck: Vec<Dead>,
     busy: bool,
     stop: bool,
+    batches: u64,
 }
 
 /// How long the kernel is left alone after it would not give something up.
@@ -66,6 +67,11 @@ impl Reaper {
         let busy = |queue: &mut Queue| !queue.waiting.is_empty() || queue.busy;
         let waited = self.changed.wait_timeout_while(queue, PATIENCE, busy);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// How many batches are done.
+    pub(super) fn batches(&self) -> u64 {
+        held(&self.queue).batches
     }
 
     pub(super) fn stop(&self) {
@@ -102,6 +108,7 @@ impl Reaper {
         let mut queue = held(&self.queue);
         queue.stuck.extend(stuck);
         queue.busy = false;
+        queue.batches += 1;
         self.changed.notify_all();
     }
 }
@@ -110,8 +117,8 @@ impl Manager {
     /// Runs on a thread of its own until [`Manager::stop_reaping`].
     pub fn reap(&self) {
         while let Some(batch) = self.reaper.next() {
-            let (gone, stuck) = self.delete(batch);
-            self.free(&gone);
+            let (gone, mut stuck) = self.delete(batch);
+            stuck.extend(self.free(gone));
             self.reaper.done(stuck);
         }
     }
@@ -135,33 +142,55 @@ impl Manager {
         })
     }
 
-    /// The kernel has confirmed: addresses may be given again, and the journal forgets.
-    fn free(&self, gone: &[Dead]) {
+    /// The kernel has confirmed: the journal forgets, and then addresses may be given again. In that order, for of two
+    /// records that hold one address the next start would not know whose it is. What could not be journalled is tried again.
+    fn free(&self, gone: Vec<Dead>) -> Vec<Dead> {
         let mut forgotten: Vec<(Id, Option<EndpointRecord>)> = Vec::new();
-        for Dead { seat, interface, .. } in gone {
-            if let Some(keeper) = self.index.network_by_id(interface.network) {
-                keeper.lock().release(&seat.name, &interface.addresses);
-            }
-            let mut seated = seat.lock();
-            seated.leaving.retain(|i| i.port != interface.port);
-            if seated.life != Life::Removed {
+        let (mut done, mut again) = (Vec::new(), Vec::new());
+        for dead in gone {
+            let mut seated = dead.seat.lock();
+            let before = seated.leaving.clone();
+            seated.leaving.retain(|i| i.port != dead.interface.port);
+            let written = if seated.life != Life::Removed {
                 // Under its lock, so that no newer record is overwritten.
-                self.journal(&[(seat.id, Some(seated.record(&[])))]);
-            } else if seated.leaving.is_empty() {
-                // Nobody finds it any more, so nothing newer can be there.
-                forgotten.push((seat.id, None));
+                self.journal(&[(dead.seat.id, Some(seated.record(&[])))])
+            } else {
+                if seated.leaving.is_empty() {
+                    // Nobody finds it any more, so nothing newer can be there.
+                    forgotten.push((dead.seat.id, None));
+                }
+                true
+            };
+            if !written {
+                seated.leaving = before;
+            }
+            drop(seated);
+            if written { done.push(dead) } else { again.push(dead) }
+        }
+        if !self.journal(&forgotten) {
+            again.extend(done);
+            return again;
+        }
+        for Dead { seat, interface, .. } in &done {
+            if let Some(keeper) = self.index.network_by_id(interface.network) {
+                let mut kept = keeper.lock();
+                kept.release(&seat.name, &interface.addresses);
+                kept.leaving = kept.leaving.saturating_sub(1);
             }
         }
-        self.journal(&forgotten);
+        again
     }
 
-    /// A failure loses nothing: after a restart what was leaving is leaving still, and is found gone.
-    fn journal(&self, records: &[(Id, Option<EndpointRecord>)]) {
+    fn journal(&self, records: &[(Id, Option<EndpointRecord>)]) -> bool {
         if records.is_empty() {
-            return;
+            return true;
         }
-        if let Err(error) = self.store.put_endpoints(records) {
-            tracing::warn!(code = %error.code, "journal {} endpoints that left: {error}", records.len());
+        match self.store.put_endpoints(records) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(code = %error.code, "journal {} endpoints that left: {error}", records.len());
+                false
+            }
         }
     }
 }

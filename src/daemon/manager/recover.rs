@@ -2,14 +2,14 @@
 //!
 //! There is no other recovery: what was half done when the daemon ended is either wanted, and completed, or not, and swept.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard};
 
 use bowline_core::endpoint::Interface;
 use bowline_core::kernel::Scope;
 use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
-use bowline_core::place::Door;
+use bowline_core::place::{Door, Place};
 use bowline_core::plan::{Change, diff};
 use bowline_core::state::{LinkKey, State};
 use bowline_core::{Code, Context, Error, Result, driver};
@@ -41,9 +41,11 @@ impl Manager {
             let bridge = kept.bridge();
             self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
         }
+        let mut seats = Vec::new();
         for record in self.store.endpoints()? {
-            self.load_endpoint(&record).map_err(|e| damaged("endpoint", &record.name, &e))?;
+            seats.push(self.load_endpoint(&record).map_err(|e| damaged("endpoint", &record.name, &e))?);
         }
+        seats.iter().for_each(|seat| self.retake_leaving(seat));
         for record in self.store.fixed()? {
             let (network, name): (Id, Name) = (record.network.parse()?, record.endpoint.parse()?);
             if let Some(keeper) = self.index.network_by_id(network) {
@@ -54,14 +56,14 @@ impl Manager {
         Ok(())
     }
 
-    fn load_endpoint(&self, record: &EndpointRecord) -> Result<()> {
+    fn load_endpoint(&self, record: &EndpointRecord) -> Result<Arc<Seat>> {
         let mut seated = Seated::from_record(record)?;
         // A network that is not remembered any more takes its interfaces along.
         let known = |i: &Interface| self.index.network_by_id(i.network).is_some();
         let (staying, leaving): (Vec<_>, Vec<_>) = seated.endpoint.interfaces.drain(..).partition(known);
         seated.endpoint.interfaces = staying;
         seated.leaving.extend(leaving);
-        for interface in seated.endpoint.interfaces.iter().chain(&seated.leaving) {
+        for interface in &seated.endpoint.interfaces {
             if let Some(keeper) = self.index.network_by_id(interface.network) {
                 keeper.lock().retake(seated.endpoint.id, &seated.endpoint.name, &interface.addresses)?;
             }
@@ -74,20 +76,49 @@ impl Manager {
         }
         let seat = Arc::new(Seat::new(seated));
         let seated = seat.lock();
-        if seated.life != Life::Removed && self.index.add_endpoint(seat.clone()).is_some() {
-            return Err(Error::new(Code::StateCorrupt, format!("two endpoints are called {}", seat.name)));
+        if seated.life != Life::Removed
+            && let Some(there) = self.index.add_endpoint(seat.clone())
+        {
+            // A stopped one whose name was taken up again, and which was not forgotten in time.
+            if seated.life == Life::Stopped {
+                drop(seated);
+                self.forget_stopped(&seat);
+                return Ok(seat);
+            }
+            let stopped = there.lock().life == Life::Stopped;
+            if !stopped || !self.index.replace_endpoint(&there, seat.clone()) {
+                return Err(Error::new(
+                    Code::StateCorrupt,
+                    format!("two endpoints are called {}", seat.name),
+                ));
+            }
+            self.forget_stopped(&there);
         }
         for interface in &seated.endpoint.interfaces {
             self.index.add_port(self.port(interface), seat.clone());
         }
-        for interface in &seated.leaving {
-            let host = self.port(interface).place;
-            self.reaper.bury(Dead { seat: seat.clone(), interface: interface.clone(), host });
-        }
         if seated.life == Life::Removed && seated.leaving.is_empty() {
             self.store.put_endpoints(&[(seat.id, None)])?;
         }
-        Ok(())
+        drop(seated);
+        Ok(seat)
+    }
+
+    /// What was on its way out when the daemon ended still is. Its addresses may be somebody else's by now, who took them
+    /// when the kernel had let go of them: then they are not its own to give back.
+    fn retake_leaving(&self, seat: &Arc<Seat>) {
+        let mut guard = seat.lock();
+        let seated = &mut *guard;
+        for interface in &mut seated.leaving {
+            if let Some(keeper) = self.index.network_by_id(interface.network) {
+                let mut kept = keeper.lock();
+                kept.leaving += 1;
+                let id = seated.endpoint.id;
+                interface.addresses.retain(|a| kept.retake(id, &seated.endpoint.name, &[*a]).is_ok());
+            }
+            let host = self.port(interface).place;
+            self.reaper.bury(Dead { seat: seat.clone(), interface: interface.clone(), host });
+        }
     }
 
     /// A name that addresses are kept for is a stopped endpoint, also after a reboot.
@@ -166,13 +197,29 @@ impl Manager {
     pub(super) fn put_right(&self, starting: bool) -> Result<Put> {
         let mut sides = self.hosts.lock();
         sides.entry(self.host).or_default();
-        let mut seats = self.index.endpoints();
-        seats.sort_by_key(|seat| seat.id);
-        let seated: Vec<_> = seats.iter().map(|s| s.lock()).collect();
-        let mut keepers = self.index.networks();
-        keepers.sort_by_key(|keeper| keeper.id);
-        let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+        loop {
+            let mut seats = self.index.endpoints();
+            seats.sort_by_key(|seat| seat.id);
+            let seated: Vec<_> = seats.iter().map(|s| s.lock()).collect();
+            let mut keepers = self.index.networks();
+            keepers.sort_by_key(|keeper| keeper.id);
+            let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+            // Somebody may have joined between the look at the index and the locks: then it is looked at again.
+            let known: BTreeSet<Id> = seats.iter().map(|seat| seat.id).collect();
+            if kept.iter().all(|k| k.members.keys().all(|id| known.contains(id))) {
+                return self.put_right_locked(&mut sides, &seats, &seated, &kept, starting);
+            }
+        }
+    }
 
+    fn put_right_locked(
+        &self,
+        sides: &mut BTreeMap<Place, Side>,
+        seats: &[Arc<Seat>],
+        seated: &[MutexGuard<'_, Seated>],
+        kept: &[MutexGuard<'_, Kept>],
+        starting: bool,
+    ) -> Result<Put> {
         let mut put = Put::default();
         for (&place, side) in sides.iter_mut() {
             let here: Vec<&Network> = kept.iter().map(|k| &k.network).filter(|n| n.host == place).collect();
@@ -181,8 +228,8 @@ impl Manager {
             let mut seen = self.kernel.observe(&Scope::Host(place))?;
             let mut want = side.state(place);
             want.extend(here.into_iter().map(driver::bridge::network).collect());
-            for (seat, seated) in seats.iter().zip(&seated) {
-                let mut ports = wanted(&seated.endpoint, among(&kept)).within(place);
+            for (seat, seated) in seats.iter().zip(seated) {
+                let mut ports = wanted(&seated.endpoint, among(kept)).within(place);
                 for interface in &seated.endpoint.interfaces {
                     let port = LinkKey::new(place, interface.port.clone());
                     if ports.links.contains_key(&port) && !seen.links.contains_key(&port) {
@@ -234,7 +281,15 @@ impl Manager {
             return;
         }
         let inside = seated.endpoint.place;
-        let place = seated.door().and_then(|door| self.kernel.open(&door).ok());
+        let place = match seated.door().map(|door| self.kernel.open(&door)) {
+            Some(Ok(place)) => Some(place),
+            Some(Err(error)) if !matches!(error.code, Code::NetnsGone | Code::InvalidNetns) => {
+                // It may be there still; the next look will tell.
+                tracing::error!(endpoint = %seat.name, code = %error.code, "heal: {error}");
+                return;
+            }
+            Some(Err(_)) | None => None,
+        };
         match place {
             Some(place) if place == inside => {
                 let healed = self.make_again(seat, &mut seated, interface);
@@ -275,7 +330,8 @@ impl Manager {
     /// The namespace is gone, without a word: everything of the endpoint's is released, but for fixed addresses.
     fn vanished(&self, seat: &Arc<Seat>, seated: &mut Seated) {
         let all: Vec<Id> = seated.endpoint.interfaces.iter().map(|i| i.network).collect();
-        let life = if seated.more.values().any(|m| m.fixed) { Life::Stopped } else { Life::Removed };
+        let kept = self.index.networks().iter().any(|k| k.lock().fixed_for(&seat.name).is_some());
+        let life = if kept { Life::Stopped } else { Life::Removed };
         match self.leave(seat, seated, &all, life) {
             Ok(()) => {
                 tracing::info!(endpoint = %seat.name, "its namespace is gone");

@@ -91,6 +91,7 @@ impl Seated {
             path: self.path.clone(),
             created_unix_ms: self.created_unix_ms,
             life: self.life,
+            answered: self.answered,
             unsettled: self.unsettled,
             interfaces: staying.chain(leaving).collect(),
         }
@@ -148,10 +149,9 @@ impl Seated {
                 }
             }
         }
-        // An endpoint that was never answered for has nothing but interfaces on their way.
-        if seated.life == Life::Live && seated.endpoint.interfaces.is_empty() && !seated.leaving.is_empty() {
-            let answered = record.interfaces.iter().any(|i| i.phase != Phase::Joining);
-            seated.life = if answered { Life::Live } else { Life::Removed };
+        if !record.answered {
+            seated.life = Life::Removed;
+            seated.leaving.append(&mut seated.endpoint.interfaces);
         }
         Ok(seated)
     }

@@ -40,6 +40,9 @@ pub struct EndpointRecord {
     pub path: Option<String>,
     pub created_unix_ms: u64,
     pub life: Life,
+    /// False until it was answered for: a start that finds it so takes it away again.
+    #[serde(default = "yes")]
+    pub answered: bool,
     /// True while its namespace is being changed: what is inside must be looked at after a crash.
     #[serde(default)]
     pub unsettled: bool,
@@ -70,6 +73,10 @@ pub struct InterfaceRecord {
     #[serde(default)]
     pub fixed: bool,
     pub phase: Phase,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Where an interface is on its way. What is Joining when the daemon starts was never answered for, and leaves.

@@ -14,6 +14,7 @@ fn endpoint(name: &str) -> EndpointRecord {
         path: None,
         created_unix_ms: 1,
         life: Life::Live,
+        answered: true,
         unsettled: false,
         interfaces: Vec::new(),
     }

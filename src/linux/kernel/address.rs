@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use bowline_core::state::{Addr, Route};
 use bowline_core::{Code, Error, Result};
 use ipnetwork::IpNetwork;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol};
 use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
@@ -33,9 +33,27 @@ pub(crate) fn delete_address(route: &mut Netlink, addr: &Addr, index: u32) -> Re
     }
 }
 
-/// Adds a route, in place of any other to the same destination.
+/// Adds a route, in place of one of ours to the same destination. One that somebody else set is not ours to replace.
 pub(crate) fn add_route(socket: &mut Netlink, route: &Route, index: u32) -> Result<()> {
     let message = RouteNetlinkMessage::NewRoute(message(route, index)?);
+    match socket.change(message.clone(), NLM_F_CREATE | NLM_F_EXCL) {
+        Ok(()) => return Ok(()),
+        Err(e) if e.errno == Errno::EEXIST => {
+            let same = |seen: SeenRoute| {
+                (seen.to == route.to && seen.table == u32::from(libc::RT_TABLE_MAIN)).then_some(seen.protocol)
+            };
+            let there = all_routes(socket, same)?;
+            if there.iter().any(|&protocol| protocol != PROTOCOL) {
+                return Err(e
+                    .coded(
+                        Code::InvalidOption,
+                        format!("there is a route to {} already, and it is not ours", route.to),
+                    )
+                    .fix(format!("remove it in the container first: ip route del {}", route.to)));
+            }
+        }
+        Err(e) => return Err(e.error(format!("add route {route}"))),
+    }
     socket.change(message, NLM_F_CREATE | NLM_F_REPLACE).map_err(|e| e.error(format!("add route {route}")))
 }
 

@@ -34,6 +34,7 @@ pub(super) fn key(element: &Element) -> Key {
     match element {
         Element::Network(link)
         | Element::Within(link)
+        | Element::Apart(link)
         | Element::Internal(link)
         | Element::Open(link)
         | Element::Strict(link) => Key::Link(padded(link)),
@@ -68,6 +69,7 @@ pub(super) fn canonical(element: &Element) -> Element {
         }
         Element::Network(_)
         | Element::Within(_)
+        | Element::Apart(_)
         | Element::Internal(_)
         | Element::Open(_)
         | Element::Strict(_) => element.clone(),
@@ -138,6 +140,7 @@ pub(super) fn read(set: Set, entries: &[Entry]) -> Option<BTreeSet<Element>> {
         Set::Open => links(entries, Element::Open),
         Set::Strict => links(entries, Element::Strict),
         Set::Within => entries.iter().map(|e| pair(&e.key).map(Element::Within)).collect(),
+        Set::Apart => entries.iter().map(|e| pair(&e.key).map(Element::Apart)).collect(),
         Set::Masquerade4 => {
             prefixes(entries, |key| Some(u32::from_be_bytes(key.try_into().ok()?).into()), 32)
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bowline_core::name::Name;
 use bowline_core::{Code, Error, Result};
@@ -73,9 +74,13 @@ fn share_dir() -> Result<()> {
         _ => Error::new(Code::Kernel, what()).because(e),
     };
     fs::DirBuilder::new().recursive(true).mode(0o755).create(NETNS_DIR).map_err(|e| denied_or_not(&e))?;
-    let dir = File::open(NETNS_DIR).map_err(|e| denied_or_not(&e))?;
-    let _lock = Flock::lock(dir, FlockArg::LockExclusive).map_err(|(_, e)| refused(&what(), e))?;
     let share = || mount(NOTHING, NETNS_DIR, NOTHING, MsFlags::MS_SHARED | MsFlags::MS_REC, NOTHING);
+    // It is a mount point already, but for the first time. The lock is not asked for in vain: anybody may hold it.
+    match share() {
+        Err(Errno::EINVAL) => (),
+        outcome => return outcome.map_err(|e| refused(&what(), e)),
+    }
+    let _lock = lock_dir()?;
     match share() {
         // It is no mount point yet.
         Err(Errno::EINVAL) => {
@@ -84,6 +89,26 @@ fn share_dir() -> Result<()> {
                 .map_err(|e| refused(&what(), e))
         }
         outcome => outcome.map_err(|e| refused(&what(), e)),
+    }
+}
+
+/// As `ip` does, but not for ever.
+fn lock_dir() -> Result<Flock<File>> {
+    let what = || format!("lock {NETNS_DIR}");
+    let mut dir = File::open(NETNS_DIR).map_err(|e| Error::new(Code::Kernel, what()).because(e))?;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((unlocked, Errno::EWOULDBLOCK)) if Instant::now() < deadline => dir = unlocked,
+            Err((_, Errno::EWOULDBLOCK)) => {
+                return Err(Error::new(Code::Busy, what())
+                    .because("another process holds the lock")
+                    .fix(format!("see which: fuser -v {NETNS_DIR}")));
+            }
+            Err((_, e)) => return Err(refused(&what(), e)),
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

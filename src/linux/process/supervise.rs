@@ -52,10 +52,18 @@ impl std::fmt::Debug for Output<'_> {
     }
 }
 
+#[allow(unsafe_code)]
+fn heed_children() -> nix::Result<()> {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, nix::sys::signal::SigHandler::SigDfl) }.map(drop)
+}
+
 impl Supervisor {
     /// Call it before any thread is started and before the command. Signals that come until [`Supervisor::watch`] wait for
     /// it; those that this process was told to ignore (as by nohup) stay ignored.
     pub fn new() -> Result<Supervisor> {
+        // Inherited as ignored (bash: trap '' CHLD), it would have the kernel reap what is ours to reap.
+        heed_children().map_err(|e| refused("listen for the end of commands", e))?;
         nix::sys::prctl::set_child_subreaper(true).map_err(|e| refused("adopt orphans", e))?;
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);

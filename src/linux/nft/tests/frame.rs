@@ -16,6 +16,9 @@ table inet bowline {
     set within {
         type ifname . ifname
     }
+    set apart {
+        type ifname . ifname
+    }
     set internal {
         type ifname
     }
@@ -36,6 +39,7 @@ table inet bowline {
     chain forward {
         type filter hook forward priority filter; policy accept;
         iifname . oifname @within accept
+        iifname . oifname @apart drop
         iifname @internal drop
         oifname @internal drop
         ct state established,related accept
