@@ -157,6 +157,7 @@ scenarios! {
         a_command_dies_with_its_minder,
         what_is_forgotten_leaves_nothing,
         root_is_not_led_into_a_namespace_of_the_commands_making,
+        a_strangers_namespace_of_the_same_name_is_spared,
         twenty_at_once,
         the_command_inherits_nothing_but_its_streams,
     }

@@ -261,3 +261,14 @@ pub(crate) fn root_is_not_led_into_a_namespace_of_the_commands_making(w: &World)
     });
     w.bowline("rm -f web");
 }
+
+/// Another's namespace that took the name meanwhile is not taken away with the command.
+pub(crate) fn a_strangers_namespace_of_the_same_name_is_spared(w: &World) {
+    w.bowline("run -d --name web --network none -- sleep 12345");
+    w.host().run("ip netns del web");
+    w.host().run("ip netns add web");
+    let stranger = w.host().run("stat -c %i /run/netns/web");
+    w.bowline("rm -f web");
+    assert_eq!(w.host().run("stat -c %i /run/netns/web"), stranger);
+    w.host().run("ip netns del web");
+}

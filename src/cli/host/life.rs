@@ -129,6 +129,9 @@ impl<'a> Life<'a> {
     fn own_namespace(&mut self, joins: &[Join]) -> Result<OwnedFd> {
         let netns = netns::create()?;
         process::raise_loopback(&netns)?;
+        // By what it is known when the name is taken away again.
+        let cookie = netns::run(&netns, netns::cookie_of_current)??;
+        self.place.put(COOKIE, cookie.0.to_string().as_bytes())?;
         self.state.pinned = true;
         self.place.record(&self.state)?;
         let path = match process::pin(&self.place.name, &netns) {
@@ -218,10 +221,14 @@ pub(super) fn remove(place: &Place, state: &State, client: &Client) -> Vec<Error
     left
 }
 
+/// The file that holds the namespace's number.
+const COOKIE: &str = "netns";
+
 fn unname(place: &Place, state: &mut State) -> Vec<Error> {
     let mut left = Vec::new();
     if state.pinned {
-        left.extend(process::unpin(&place.name).err());
+        let cookie = std::fs::read_to_string(place.file(COOKIE)).ok().and_then(|text| text.parse().ok());
+        left.extend(process::unpin(&place.name, cookie.map(bowline_core::place::Place)).err());
         left.extend(files::unlink(place).err());
         state.pinned = false;
     }

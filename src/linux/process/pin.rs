@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bowline_core::name::Name;
+use bowline_core::place::{Door, Place};
 use bowline_core::{Code, Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -45,9 +46,14 @@ pub fn pin(name: &Name, netns: impl AsFd) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Takes the name away. One that nobody has is as good.
-pub fn unpin(name: &Name) -> Result<()> {
+/// Takes the name away from this namespace. One that nobody has, or that another has by now, is as good.
+/// Without the namespace, it is taken from whatever has it.
+pub fn unpin(name: &Name, from: Option<Place>) -> Result<()> {
     let path = pinned(name);
+    if from.is_some_and(|ours| is_anothers(&path, ours)) {
+        tracing::warn!(path = %path.display(), "another network namespace has the name, and keeps it");
+        return Ok(());
+    }
     let what = || format!("remove the network namespace {}", path.display());
     // Detached: a mount namespace made meanwhile may hold a copy, which must not keep the name.
     match umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
@@ -57,6 +63,16 @@ pub fn unpin(name: &Name) -> Result<()> {
     match fs::remove_file(&path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::new(Code::Kernel, what()).because(e)),
         _ => Ok(()),
+    }
+}
+
+/// Whether something else is there under the name. The empty file that we leave between making and mounting it is ours.
+fn is_anothers(path: &Path, ours: Place) -> bool {
+    let door = Door::Path(path.display().to_string());
+    match crate::netns::open(&door).and_then(|ns| crate::netns::run(&ns, crate::netns::cookie_of_current)?) {
+        Ok(there) => there != ours,
+        Err(error) if error.code == Code::NetnsGone => false,
+        Err(_) => !fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0),
     }
 }
 

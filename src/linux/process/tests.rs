@@ -431,7 +431,7 @@ fn a_namespace_gets_a_name_that_ip_knows() {
     with_an_empty_run(|| {
         let name = "blue".parse().unwrap();
         let netns = crate::netns::create().unwrap();
-        assert_eq!(unpin(&name), Ok(()), "one that nobody has is as good");
+        assert_eq!(unpin(&name, None), Ok(()), "one that nobody has is as good");
         let path = pin(&name, &netns).unwrap();
         assert_eq!(path, Path::new("/run/netns/blue"));
         assert_eq!(fs::metadata(&path).unwrap().ino(), fstat_inode(&netns));
@@ -447,8 +447,8 @@ fn a_namespace_gets_a_name_that_ip_knows() {
             String::from_utf8(listed.stdout).unwrap().split_whitespace().collect::<Vec<_>>(),
             ["green", "blue"]
         );
-        unpin(&name).unwrap();
-        unpin(&name).unwrap();
+        unpin(&name, None).unwrap();
+        unpin(&name, None).unwrap();
         assert!(!path.exists());
     });
 }
