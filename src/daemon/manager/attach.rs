@@ -103,7 +103,7 @@ impl Manager {
         }
         for interface in &going {
             self.index.remove_port(&self.port(interface));
-            if let Some(kept) = kept.iter_mut().find(|k| k.network.id == interface.network) {
+            if let Some(kept) = keeper_of(&mut kept, interface.network) {
                 kept.members.remove(&seat.id);
                 kept.leaving += 1;
             }
@@ -161,10 +161,7 @@ impl Manager {
                     return Err(error);
                 }
             };
-            let of = kept
-                .iter_mut()
-                .find(|k| k.network.id == interface.network)
-                .expect("every ticket's keeper is locked");
+            let of = keeper_of(kept, interface.network).expect(LOCKED);
             // Asked for now, or once before under this name.
             let fixed = !ticket.addresses.is_empty() || of.fixed_for(&seated.endpoint.name).is_some();
             seated.more.insert(interface.network, More { aliases: ticket.aliases.clone(), fixed });
@@ -180,10 +177,7 @@ impl Manager {
         ticket: &Ticket,
         kept: &mut [MutexGuard<'_, Kept>],
     ) -> Result<Interface> {
-        let of = kept
-            .iter_mut()
-            .find(|k| k.network.id == ticket.keeper.id)
-            .expect("every ticket's keeper is locked");
+        let of = keeper_of(kept, ticket.keeper.id).expect(LOCKED);
         of.still_there()?;
         let network = of.network.id;
         if endpoint.on(network).is_some() {
@@ -232,10 +226,7 @@ impl Manager {
                 endpoint: name.to_string(),
                 addresses: ticket.addresses.clone(),
             })?;
-            let of = kept
-                .iter_mut()
-                .find(|k| k.network.id == ticket.keeper.id)
-                .expect("every ticket's keeper is locked");
+            let of = keeper_of(kept, ticket.keeper.id).expect(LOCKED);
             of.keep_fixed(name, &ticket.addresses);
         }
         Ok(())
@@ -262,7 +253,7 @@ impl Manager {
         if stuck.count() > 0 {
             seated.leaving.extend(added.iter().cloned());
             for interface in added {
-                if let Some(of) = kept.iter_mut().find(|k| k.network.id == interface.network) {
+                if let Some(of) = keeper_of(kept, interface.network) {
                     of.members.remove(&seat.id);
                     of.leaving += 1;
                 }
@@ -342,8 +333,16 @@ pub(super) fn among<'a>(kept: &'a [MutexGuard<'_, Kept>]) -> impl Fn(Id) -> Opti
     move |id| kept.iter().map(|k| &k.network).find(|network| network.id == id)
 }
 
+/// The one of the locked keepers that keeps this network.
+fn keeper_of<'a>(kept: &'a mut [MutexGuard<'_, Kept>], network: Id) -> Option<&'a mut Kept> {
+    kept.iter_mut().map(|k| &mut **k).find(|k| k.network.id == network)
+}
+
+/// Why [`keeper_of`] cannot fail for a ticket's network.
+const LOCKED: &str = "every ticket's keeper is locked";
+
 fn give_back(kept: &mut [MutexGuard<'_, Kept>], endpoint: &Endpoint, interface: &Interface) {
-    if let Some(of) = kept.iter_mut().find(|k| k.network.id == interface.network) {
+    if let Some(of) = keeper_of(kept, interface.network) {
         of.members.remove(&endpoint.id);
         of.release(&endpoint.name, &interface.addresses);
     }

@@ -189,7 +189,8 @@ impl Manager {
         }
         let steps = diff(&before, &after);
         let done = self
-            .unsettle(seated, &steps)
+            .store
+            .put_endpoints(&records(seated, &steps, true))
             .and_then(|()| self.store.put_network(new.id, &kept[at].record()))
             .and_then(|()| self.apply_everywhere(&steps, seated));
         if let Err(error) = done {
@@ -206,11 +207,6 @@ impl Manager {
         }
         self.store.put_endpoints(&records(seated, &steps, false))?;
         Ok(kept[at].view())
-    }
-
-    /// Remembers whose namespaces are about to be changed: after a crash they are looked into.
-    fn unsettle(&self, seated: &[MutexGuard<'_, Seated>], steps: &[Change]) -> Result<()> {
-        self.store.put_endpoints(&records(seated, steps, true))
     }
 
     /// Steps of the host's and of many containers', each container entered for its own.
@@ -348,7 +344,8 @@ fn with_network(side: Side, network: &Network) -> Side {
     Side { framed: true, ipv6: side.ipv6 || network.has_ipv6() }
 }
 
-/// The journal's view of those who have steps inside their namespaces.
+/// The journal's view of those who have steps inside their namespaces: unsettled while these are made, for after a crash
+/// they are looked into.
 fn records(
     seated: &[MutexGuard<'_, Seated>],
     steps: &[Change],

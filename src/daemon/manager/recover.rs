@@ -9,7 +9,7 @@ use bowline_core::endpoint::Interface;
 use bowline_core::kernel::Scope;
 use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
-use bowline_core::place::{Door, Place};
+use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
 use bowline_core::state::{LinkKey, State};
 use bowline_core::{Code, Context, Error, Result, driver};
@@ -63,15 +63,12 @@ impl Manager {
         let (staying, leaving): (Vec<_>, Vec<_>) = seated.endpoint.interfaces.drain(..).partition(known);
         seated.endpoint.interfaces = staying;
         seated.leaving.extend(leaving);
+        let (id, name) = (seated.endpoint.id, &seated.endpoint.name);
         for interface in &seated.endpoint.interfaces {
             if let Some(keeper) = self.index.network_by_id(interface.network) {
-                keeper.lock().retake(seated.endpoint.id, &seated.endpoint.name, &interface.addresses)?;
-            }
-        }
-        for interface in &seated.endpoint.interfaces {
-            if let Some(keeper) = self.index.network_by_id(interface.network) {
-                let member = (seated.endpoint.name.clone(), interface.clone());
-                keeper.lock().members.insert(seated.endpoint.id, member);
+                let mut kept = keeper.lock();
+                kept.retake(id, name, &interface.addresses)?;
+                kept.members.insert(id, (name.clone(), interface.clone()));
             }
         }
         let seat = Arc::new(Seat::new(seated));
@@ -137,7 +134,6 @@ impl Manager {
     /// From memory to the kernel. Whatever fails is logged and left to the next repair: a daemon that is there and says
     /// what is wrong is worth more than one that is not.
     pub fn recover(&self) -> Result<()> {
-        self.kernel.open(&Door::Own)?;
         let missing = self.put_right(true).context(|| "put the kernel right".into())?.missing;
         for (seat, interface) in missing {
             self.heal_port(&seat, &interface);
