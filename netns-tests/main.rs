@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "this program is nothing but a test")]
 
+mod matrix;
 mod scenarios;
 mod world;
 
@@ -57,6 +58,7 @@ scenarios! {
         ipv4_alone_has_no_ipv6_at_all,
         addresses_are_usable_at_once,
         no_container_advertises_a_route,
+        no_advertisement_of_a_guarded_member_arrives,
     }
     isolation {
         networks_do_not_reach_each_other,
@@ -70,6 +72,57 @@ scenarios! {
         an_internal_network_reaches_its_members_only,
         not_even_the_link_local_address_of_the_bridge,
         nobody_reaches_an_internal_network,
+    }
+    ports {
+        everybody_reaches_a_published_port_and_is_seen_as_he_is,
+        nothing_else_is_open,
+        a_port_on_one_address_is_on_that_one_only,
+        a_loopback_port_is_the_hosts_own,
+        udp_is_answered_from_the_address_that_was_asked,
+        ipv6_reaches_an_endpoint_that_has_only_ipv4,
+        ipv4_reaches_an_endpoint_that_has_only_ipv6,
+        what_is_relayed_keeps_out_whom_the_firewall_does,
+        ranges_and_free_ports,
+        ports_come_and_go_while_others_are_in_use,
+        who_has_a_port_is_named_and_another_proposed,
+        nobody_else_can_bind_a_published_port,
+        a_port_that_was_just_served_can_be_published,
+        a_sender_that_never_stops_reaches_the_next_one,
+        ports_outlive_the_daemon,
+        a_port_that_was_taken_while_the_daemon_was_away_still_works,
+        ports_follow_the_default_route,
+        what_is_wrong_with_a_port_changes_nothing,
+        a_hosts_port_of_a_well_known_number_swallows_nothing_else,
+    }
+    gateways {
+        nat_is_reached_by_published_ports_only,
+        unprotected_nat_is_reached_at_every_port,
+        routed_is_reached_at_its_own_addresses,
+        each_family_has_its_own_mode,
+        isolated_has_no_address_of_the_hosts,
+        a_trusted_card_reaches_every_port,
+        a_member_of_two_modes_is_reached_by_both,
+    }
+    senders {
+        an_address_of_another_is_not_believed,
+        a_neighbours_address_cannot_be_taken_over,
+        another_mac_is_not_believed,
+        a_member_is_no_dhcp_server,
+        who_routes_for_others_is_let_off,
+        a_restart_does_not_stop_honest_senders,
+        many_made_up_neighbours_do_not_fill_the_hosts_table,
+    }
+    rates {
+        rates_hold_in_both_directions_and_can_be_seen,
+    }
+    tables {
+        a_strangers_flush_takes_nothing,
+        released_tables_are_put_back_when_they_are_flushed,
+        a_connection_made_in_the_gap_of_a_flush_does_not_last,
+    }
+    matrix {
+        everybody_reaches_whom_they_should,
+        it_sees_every_door_that_was_opened,
     }
     uplink {
         members_leave_under_the_hosts_address,
@@ -102,6 +155,8 @@ scenarios! {
         at_every_call_of_connect,
         at_every_call_of_disconnect,
         at_every_call_of_update,
+        at_every_call_of_publish,
+        at_every_call_of_unpublish,
         at_every_call_of_recovery,
     }
     healing {
@@ -181,6 +236,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|first| first == "witness") {
         return world::witness::main(&args[1..]);
+    }
+    if args.first().is_some_and(|first| first == "station") {
+        return matrix::station::main(&args[1..]);
     }
     let mut arguments = Arguments::from_args();
     // Most of a scenario is waiting: for silence, for the kernel, for a process to start.

@@ -26,8 +26,9 @@ pub(crate) use snapshot::Snapshot;
 
 pub(crate) const SOCKET: &str = "/run/bowline/bowline.sock";
 
-/// Sockets that a daemon makes at its first need and keeps: one for the firewall, one for routes, one to watch.
-const KEPT_FILES: usize = 3;
+/// Sockets that a daemon makes at its first need and keeps: one for the firewall, one for flows, one for routes, one to
+/// watch, and what all relays share.
+const KEPT_FILES: usize = 5;
 
 pub(crate) struct World {
     pub(crate) machine: Machine,

@@ -1,15 +1,20 @@
 //! bowline: one program, and the one place that chooses implementations.
 
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bowline_bench::attach;
+use bowline_bench::{attach, scale};
 use bowline_cli::{BenchArgs, BenchCommand, ConfigArgs, DaemonArgs, LogFormat, Outer, Session};
 use bowline_core::Result;
 use bowline_core::kernel::Kernel;
-use bowline_core::place::Door;
+use bowline_core::place::{Door, Place};
+use bowline_core::port::{HostPort, Protocol};
 use bowline_daemon::config::{self, Config};
+use bowline_daemon::{NoSockets, Sockets};
 
 /// The exit code of a check that was made and said no.
 const CHECK_SAID_NO: u8 = 7;
@@ -25,10 +30,13 @@ fn main() -> ExitCode {
 }
 
 fn daemon(args: DaemonArgs) -> Result<()> {
-    let kernel: Arc<dyn Kernel> = if args.rehearse {
-        Arc::new(bowline_core::memory::Kernel::with_doors(inode))
+    let (kernel, sockets): (Arc<dyn Kernel>, Arc<dyn Sockets>) = if args.rehearse {
+        (Arc::new(bowline_core::memory::Kernel::with_doors(inode)), Arc::new(NoSockets))
     } else {
-        Arc::new(bowline_linux::Kernel::new(bowline_linux::Options { kill_at_call: args.kill_at_call })?)
+        bowline_linux::raise_file_limit()?;
+        let options = bowline_linux::Options { kill_at_call: args.kill_at_call };
+        let kernel = Arc::new(bowline_linux::Kernel::new(options)?);
+        (kernel.clone(), Arc::new(HostSockets(kernel)))
     };
     let options = bowline_daemon::Options {
         config: args.config,
@@ -42,7 +50,19 @@ fn daemon(args: DaemonArgs) -> Result<()> {
         }),
         ready: args.ready_fd.map(bowline_linux::process::take_ready_pipe).transpose()?,
     };
-    bowline_daemon::run(options, kernel)
+    bowline_daemon::run(options, kernel, sockets)
+}
+
+struct HostSockets(Arc<bowline_linux::Kernel>);
+
+impl Sockets for HostSockets {
+    fn listen(&self, place: Place, port: &HostPort) -> Result<Option<OwnedFd>> {
+        self.0.listen(place, port)
+    }
+
+    fn dial(&self, place: Place, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {
+        self.0.dial(place, protocol, to)
+    }
 }
 
 /// For a rehearsal, which enters no namespace, the number of its file is enough to know it again.
@@ -77,14 +97,27 @@ fn config_show(args: &ConfigArgs) -> Result<String> {
 }
 
 fn bench(args: &BenchArgs, session: &Session) -> Result<u8> {
-    let BenchCommand::Attach { quick, endpoints, clients } = args.command;
-    let usual = if quick { attach::Options::quick() } else { attach::Options::full() };
-    let options = attach::Options {
-        endpoints: endpoints.unwrap_or(usual.endpoints),
-        clients: clients.unwrap_or(usual.clients),
-        ..usual
+    let tell = |step: &str| eprintln!("{step} …");
+    let report = match args.command {
+        BenchCommand::Attach { quick, endpoints, clients } => {
+            let usual = if quick { attach::Options::quick() } else { attach::Options::full() };
+            let options = attach::Options {
+                endpoints: endpoints.unwrap_or(usual.endpoints),
+                clients: clients.unwrap_or(usual.clients),
+                ..usual
+            };
+            attach::run(options, &tell)?
+        }
+        BenchCommand::Scale { quick, ports, endpoints } => {
+            let usual = if quick { scale::Options::quick() } else { scale::Options::full() };
+            let options = scale::Options {
+                ports: ports.unwrap_or(usual.ports),
+                endpoints: endpoints.unwrap_or(usual.endpoints),
+                ..usual
+            };
+            scale::run(options, &tell)?
+        }
     };
-    let report = attach::run(options, &|step| eprintln!("{step} …"))?;
     if session.json {
         println!("{}", serde_json::to_string_pretty(&report).expect("a report has string keys only"));
     } else {

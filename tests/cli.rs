@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod networks;
+mod ports;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -205,8 +206,22 @@ fn without_time(line: &str) -> String {
 
 /// Wherever a number has a unit, its key says which.
 fn units_are_named(value: &Value, path: &str) {
-    const WITHOUT: &[&str] =
-        &["cookie", "gw_priority", "pid", "networks", "endpoints", "addresses_used", "used", "size"];
+    const WITHOUT: &[&str] = &[
+        "cookie",
+        "gw_priority",
+        "pid",
+        "networks",
+        "endpoints",
+        "addresses_used",
+        "used",
+        "size",
+        "host_port",
+        "host_port_last",
+        "port",
+        "port_last",
+        "suggestion",
+        "elements",
+    ];
     const UNITS: &[&str] = &["_bytes", "_ms", "_s"];
     match value {
         Value::Number(_) => {
@@ -242,6 +257,12 @@ fn everything_is_there_as_json_with_units_in_the_names_of_keys() {
         "version",
         "version --client",
         "network update front --label x=y",
+        "port publish web 8080:80 127.0.0.1:5300-5301:53-54/udp",
+        "port ls",
+        "port check 9090",
+        "port unpublish web 8080",
+        "system firewall",
+        "system release",
         "network create new",
         "network create newer --dry-run",
         "network disconnect back web",
@@ -281,6 +302,10 @@ fn exit_codes_tell_what_kind_of_answer_it_was() {
         ("network create a --subnet 10.9.0.0/25", 4),
         ("network rm front", 4),
         ("network connect front web", 4),
+        ("port check 8080", 0),
+        ("port publish web 8080:80x", 2),
+        ("port unpublish web 8080", 3),
+        ("port ls nobody", 3),
     ] {
         let ran = daemon.cli(line);
         assert_eq!(ran.code, Some(code), "{line}: {ran:?}");

@@ -307,12 +307,10 @@ pub(crate) fn network(name: &str, cidr: &str) -> CreateNetwork {
 
 /// In a namespace of its own, which the kernel in memory makes up from the path.
 pub(crate) fn endpoint(name: &str, networks: &[&str]) -> CreateEndpoint {
+    let netns = Netns { fd: None, path: Some(format!("/run/netns/{name}")) };
     CreateEndpoint {
-        name: name.to_string(),
-        netns: Netns { fd: None, path: Some(format!("/run/netns/{name}")) },
-        hostname: None,
         networks: networks.iter().map(|name| join(name)).collect(),
-        labels: Default::default(),
+        ..CreateEndpoint::named(name, netns)
     }
 }
 

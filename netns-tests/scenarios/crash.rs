@@ -2,7 +2,9 @@
 //! After every death: all done or all undone, and the same thing then works.
 
 use bowline_api::Code;
-use bowline_api::v1::{CreateEndpoint, CreateNetwork, Join, Netns, SubnetSpec, UpdateNetwork};
+use bowline_api::v1::{
+    CreateEndpoint, CreateNetwork, Join, Netns, Publish, PublishSpec, SubnetSpec, UpdateNetwork,
+};
 
 use crate::world::place::Place;
 use crate::world::said::{eventually, only_if};
@@ -82,13 +84,8 @@ fn is_done(w: &World, act: &Act, call: u64) {
 fn attach(w: &World) -> bowline_api::Result<()> {
     let join = |network: &str| Join { network: network.into(), ..Join::default() };
     let netns = Netns { fd: None, path: Some("/run/netns/web".into()) };
-    let wish = CreateEndpoint {
-        name: "web".into(),
-        netns,
-        hostname: None,
-        networks: vec![join("front"), join("back")],
-        labels: Default::default(),
-    };
+    let networks = vec![join("front"), join("back")];
+    let wish = CreateEndpoint { networks, ..CreateEndpoint::named("web", netns) };
     w.api().create_endpoint(&wish).map(drop)
 }
 
@@ -105,6 +102,11 @@ fn detach(w: &World) -> bowline_api::Result<()> {
 fn ports(w: &World) -> Vec<String> {
     let all = w.host().run("ip -o link show type veth");
     all.lines().filter(|line| !line.contains(" uplink")).map(str::to_string).collect()
+}
+
+/// Addresses are free again when nothing of their interface is left.
+fn given_back(w: &World) -> bool {
+    w.api().network("front").is_ok_and(|front| front.subnets.iter().all(|subnet| subnet.used == 1))
 }
 
 /// Both cards with all that belongs to them, and the daemon says so too; or nothing of either.
@@ -149,7 +151,7 @@ pub(crate) fn at_every_call_of_detach(w: &World) {
     attach(w).unwrap();
     let act = Act {
         act: |w| w.api().remove_endpoint("web"),
-        settled: |w| ports(w).is_empty(),
+        settled: |w| ports(w).is_empty() && given_back(w),
         done: |w| attached(w).map(|there| !there),
         undo: attach,
         traceless: false,
@@ -182,7 +184,7 @@ pub(crate) fn at_every_call_of_disconnect(w: &World) {
     w.bowline("endpoint create web --netns web --network back --network front:gw-priority=5");
     let act = Act {
         act: |w| w.api().disconnect("web", "front").map(drop),
-        settled: |w| ports(w).len() == 1,
+        settled: |w| ports(w).len() == 1 && given_back(w),
         done: |w| connected(w).map(|there| !there),
         undo: connect,
         traceless: false,
@@ -313,4 +315,52 @@ pub(crate) fn at_every_call_of_recovery(w: &World) {
     w.start();
     w.has_no_drift();
     eventually("all is whole", || attached(w).and_then(|there| only_if(there, "nothing")));
+}
+
+fn publish(w: &World) -> bowline_api::Result<()> {
+    let port = |host_port, port| PublishSpec { host_port: Some(host_port), port, ..PublishSpec::default() };
+    let wish = Publish { ports: vec![port(8080, 80), port(8081, 81)] };
+    w.api().publish("web", &wish).map(drop)
+}
+
+fn unpublish(w: &World) -> bowline_api::Result<()> {
+    w.api().unpublish("web", &Publish::default()).map(drop)
+}
+
+/// Both ports in the maps of both families, held, and known to the daemon; or nothing of either.
+fn published(w: &World) -> Result<bool, String> {
+    let maps = ["anywhere4", "anywhere6"].map(|map| {
+        let listed = w.host().run(&format!("nft list map inet bowline {map}"));
+        ["8080", "8081"].iter().filter(|port| listed.contains(&format!("tcp . {port} :"))).count()
+    });
+    let free = ["8080", "8081"].map(|port| w.host().binds("tcp", &format!("0.0.0.0:{port}")).code == 0);
+    let known = w.api().ports().map_or(0, |ports| ports.len());
+    match (maps, free, known) {
+        ([2, 2], [false, false], 2) => Ok(true),
+        ([0, 0], [true, true], 0) => Ok(false),
+        seen => Err(format!("{seen:?}")),
+    }
+}
+
+pub(crate) fn at_every_call_of_publish(w: &World) {
+    two_networks(w);
+    w.bowline("endpoint create web --netns web --network front");
+    let act = Act { act: publish, settled: |_| true, done: published, undo: unpublish, traceless: false };
+    let deaths = dies_everywhere(w, &act);
+    assert!(deaths >= 2, "only {deaths} deaths");
+}
+
+pub(crate) fn at_every_call_of_unpublish(w: &World) {
+    two_networks(w);
+    w.bowline("endpoint create web --netns web --network front");
+    publish(w).unwrap();
+    let act = Act {
+        act: unpublish,
+        settled: |_| true,
+        done: |w| published(w).map(|there| !there),
+        undo: publish,
+        traceless: false,
+    };
+    let deaths = dies_everywhere(w, &act);
+    assert!(deaths >= 2, "only {deaths} deaths");
 }

@@ -61,7 +61,7 @@ for _ in range(3): s.sendto(ra, ('ff02::1', 0, 0, card))
 
 pub(crate) fn no_container_advertises_a_route(w: &World) {
     w.bowline("network create front --subnet 10.9.0.0/24 --subnet fd00:9::/64");
-    let (rogue, peer) = (w.attach("rogue", "front", ""), w.attach("peer", "front", ""));
+    let (rogue, peer) = (w.attach("rogue", "front", "--no-antispoof"), w.attach("peer", "front", ""));
     // One that does listen, on a link of its own, so that the forgery is known to work.
     let gullible = w.container("gullible");
     w.host().run("ip -n rogue link add lure type veth peer name lured netns gullible");
@@ -101,4 +101,22 @@ pub(crate) fn no_container_advertises_a_route(w: &World) {
         only_if(count.0 > 0 && count.1 > 0, count)
     });
     assert_eq!(all(), before);
+}
+
+pub(crate) fn no_advertisement_of_a_guarded_member_arrives(w: &World) {
+    w.bowline("network create front --subnet 10.9.0.0/24 --subnet fd00:9::/64");
+    let (rogue, peer) = (w.attach("rogue", "front", ""), w.attach("peer", "front", ""));
+    rogue.reaches("fd00:9::3");
+    let heard = |place: crate::world::place::Place<'_>| {
+        let counters = place.run("cat /proc/net/snmp6");
+        counters.lines().find(|line| line.starts_with("Icmp6InRouterAdvertisements")).unwrap().to_string()
+    };
+    let before = (heard(w.host()), heard(peer));
+    for _ in 0..5 {
+        rogue.run_python(&ADVERTISE.replace("CARD", "eth0"));
+    }
+    // What was sent before the echo is there before the echo.
+    rogue.reaches("fd00:9::3");
+    rogue.reaches("fd00:9::1");
+    assert_eq!((heard(w.host()), heard(peer)), before);
 }

@@ -8,7 +8,7 @@ pub(crate) fn members_learn_the_routes_of_their_network(w: &World) {
          --route 198.51.100.0/24,10.9.0.254 --route 2001:db8:7::/48,fd00:9::fe",
     );
     let web = w.attach("web", "front", "");
-    let router = w.attach("router", "front", "--ip 10.9.0.254 --ip6 fd00:9::fe");
+    let router = w.attach("router", "front", "--no-antispoof --ip 10.9.0.254 --ip6 fd00:9::fe");
     router.run("ip addr add 198.51.100.1/32 dev lo");
     router.run("ip addr add 2001:db8:7::1/128 dev lo");
     web.reaches("198.51.100.1");

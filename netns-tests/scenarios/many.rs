@@ -32,13 +32,7 @@ pub(crate) fn two_hundred_attach_and_detach_at_once(w: &World) {
     at_once(|n| {
         let netns = Netns { fd: None, path: Some(format!("/run/netns/c{n}")) };
         let join = Join { network: "front".into(), ..Join::default() };
-        let wish = CreateEndpoint {
-            name: format!("c{n}"),
-            netns,
-            hostname: None,
-            networks: vec![join],
-            labels: Default::default(),
-        };
+        let wish = CreateEndpoint { networks: vec![join], ..CreateEndpoint::named(format!("c{n}"), netns) };
         api.create_endpoint(&wish).unwrap_or_else(|e| panic!("attach c{n}: {e}"));
     });
     let all = api.endpoints().unwrap();
@@ -213,7 +207,7 @@ pub(crate) fn a_crash_in_the_middle_of_many(w: &World) {
         let netns = Netns { fd: None, path: Some(format!("/run/netns/c{n}")) };
         let networks = vec![Join { network: "front".into(), ..Join::default() }];
         let name = format!("c{n}");
-        let wish = CreateEndpoint { name, netns, hostname: None, networks, labels: Default::default() };
+        let wish = CreateEndpoint { networks, ..CreateEndpoint::named(name, netns) };
         let made = api.create_endpoint(&wish);
         made.map(|e| answered.lock().unwrap().insert(e.name, e.interfaces[0].addresses[0].clone())).is_ok()
     });

@@ -11,8 +11,7 @@ use crate::world::said::{eventually, only_if};
 fn attach(api: &Client, name: &str, network: &str) -> bowline_api::Result<()> {
     let netns = Netns { fd: None, path: Some(format!("/run/netns/{name}")) };
     let networks = vec![Join { network: network.into(), ..Join::default() }];
-    let wish =
-        CreateEndpoint { name: name.into(), netns, hostname: None, networks, labels: Default::default() };
+    let wish = CreateEndpoint { networks, ..CreateEndpoint::named(name, netns) };
     api.create_endpoint(&wish).map(drop)
 }
 

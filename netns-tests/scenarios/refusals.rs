@@ -12,13 +12,9 @@ use crate::world::{Snapshot, World};
 const AT_ONCE: Duration = Duration::from_millis(10);
 
 fn wish(netns: &str, network: &str) -> CreateEndpoint {
-    CreateEndpoint {
-        name: "web".into(),
-        netns: Netns { fd: None, path: Some(netns.into()) },
-        hostname: None,
-        networks: vec![Join { network: network.into(), ..Join::default() }],
-        labels: Default::default(),
-    }
+    let netns = Netns { fd: None, path: Some(netns.into()) };
+    let networks = vec![Join { network: network.into(), ..Join::default() }];
+    CreateEndpoint { networks, ..CreateEndpoint::named("web", netns) }
 }
 
 /// Refused with this code, and the quickest of some tries is in time.

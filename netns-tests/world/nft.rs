@@ -28,9 +28,25 @@ impl Place<'_> {
         if said.code != 0 {
             return None;
         }
-        let read: Nftables<'_> = serde_json::from_str(&said.out)
-            .unwrap_or_else(|e| panic!("the nftables crate cannot read ({e}) {said}"));
+        // The crate has no words for maps whose keys have several parts, nor for sets of families.
+        let mut json = said.json();
         let mut table = Table::default();
+        if let Some(objects) = json["nftables"].as_array_mut() {
+            objects.retain(|object| object.get("map").is_none() && object.get("rule").is_none());
+            objects.retain(|object| {
+                let of_families = object["set"]["type"].as_array().is_some_and(|t| t[0] == "nf_proto");
+                for element in object["set"]["elem"].as_array().into_iter().flatten().filter(|_| of_families)
+                {
+                    let parts = element["concat"].as_array().cloned().unwrap_or_default();
+                    let words: Vec<&str> = parts.iter().filter_map(|part| part.as_str()).collect();
+                    let set = object["set"]["name"].as_str().unwrap_or_default().to_string();
+                    table.elements.insert((set, words.join(" . ")));
+                }
+                !of_families
+            });
+        }
+        let read: Nftables<'_> = serde_json::from_value(json)
+            .unwrap_or_else(|e| panic!("the nftables crate cannot read ({e}) {said}"));
         for object in read.objects.iter() {
             match object {
                 NfObject::ListObject(NfListObject::Chain(chain)) => {

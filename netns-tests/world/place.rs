@@ -1,6 +1,7 @@
 //! A network namespace of the machine's, seen with other people's tools: the host's own, the neighbour's, a container's.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -48,6 +49,13 @@ impl<'w> Place<'w> {
         let mut command = self.brief("bash");
         command.args(["-ec", script]);
         Said::by(self.named(script), command).well().out
+    }
+
+    #[track_caller]
+    pub(crate) fn run_python(self, script: &str) -> String {
+        let mut command = self.brief("python3");
+        command.args(["-c", script]);
+        Said::by(self.named("python3"), command).well().out
     }
 
     /// Runs on beside us until it is dropped or waited for.
@@ -142,6 +150,91 @@ impl<'w> Place<'w> {
         let mut talk = Background::start(self.named("talk"), &mut command);
         talk.wait_for_line("connected");
         talk
+    }
+
+    /// Whether a server could have this address and port: `tcp`, `0.0.0.0:8080`.
+    pub(crate) fn binds(self, kind: &str, address: &str) -> Said {
+        let mut command = self.witness();
+        command.args(["bind", kind, address]);
+        Said::by(self.named(&format!("bind {kind} {address}")), command)
+    }
+
+    /// Answers on a UDP port, under a name.
+    #[track_caller]
+    pub(crate) fn answers_udp(self, name: &str, port: u16) -> Background {
+        let mut command = self.witness();
+        command.args(["udp-serve", name, &port.to_string()]);
+        let mut server = Background::start(self.named("udp-serve"), &mut command);
+        server.wait_for_line("ready");
+        server
+    }
+
+    /// Sends to a UDP port for ever, and notes who answers.
+    #[track_caller]
+    pub(crate) fn streams_to(self, address: &str, port: u16) -> Background {
+        let mut command = self.witness();
+        command.args(["udp-stream", address, &port.to_string()]);
+        let mut stream = Background::start(self.named("udp-stream"), &mut command);
+        stream.wait_for_line("connected");
+        stream
+    }
+
+    /// Who answers on a UDP port, and which address it saw: `web 192.0.2.2`.
+    #[track_caller]
+    pub(crate) fn asks_udp(self, address: &str, port: u16) -> String {
+        eventually("it is answered", || {
+            let said = self.ask_udp(address, port, ANSWER_MS);
+            let words = said.out.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            if said.code == 0 { Ok(words) } else { Err(said.to_string()) }
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn gets_no_udp(self, address: &str, port: u16) {
+        let said = self.ask_udp(address, port, SILENCE_MS);
+        assert!(said.code != 0, "wanted no answer from {said}");
+    }
+
+    fn ask_udp(self, address: &str, port: u16, patience: &str) -> Said {
+        let mut command = self.witness();
+        command.args(["udp-ask", address, &port.to_string(), patience]);
+        Said::by(self.named(&format!("udp-ask {address} {port}")), command)
+    }
+
+    /// Asks from a port of its own, briefly.
+    pub(crate) fn asks_udp_from(self, own: u16, address: &str, port: u16) -> Said {
+        let mut command = self.witness();
+        command.args(["udp-ask-from", &own.to_string(), address, &port.to_string(), SILENCE_MS]);
+        Said::by(self.named(&format!("udp-ask-from {own} {address} {port}")), command)
+    }
+
+    /// Takes in what is sent to a TCP port.
+    #[track_caller]
+    pub(crate) fn swallows(self, port: u16) -> Background {
+        let mut command = self.witness();
+        let mut server =
+            Background::start(self.named("swallow"), command.args(["swallow", &port.to_string()]));
+        server.wait_for_line("ready");
+        server
+    }
+
+    /// How long so many kilobytes took to arrive.
+    #[track_caller]
+    pub(crate) fn sends(self, address: &str, port: u16, kbytes: u64) -> Duration {
+        let mut command = self.witness();
+        command.args(["send", address, &port.to_string(), &kbytes.to_string()]);
+        let said = Said::by(self.named(&format!("send {kbytes} kB to {address} {port}")), command).well();
+        Duration::from_micros(said.out.trim().parse().expect("it says how long it took"))
+    }
+
+    /// Tries to hold conversations, over and over.
+    #[track_caller]
+    pub(crate) fn keeps_calling(self, address: &str, port: u16) -> Background {
+        let mut command = self.witness();
+        command.args(["keep-calling", address, &port.to_string()]);
+        let mut caller = Background::start(self.named("keep-calling"), &mut command);
+        caller.wait_for_line("connected");
+        caller
     }
 
     /// Which address a server saw us come from.

@@ -117,6 +117,30 @@ impl Client {
         self.call_without_answer(Method::Delete, &path(&["endpoints", name]))
     }
 
+    pub fn publish(&self, endpoint: &str, wish: &v1::Publish) -> Result<Vec<v1::Port>> {
+        self.call(Method::Post, &path(&["endpoints", endpoint, "publish"]), Some(wish))
+    }
+
+    pub fn unpublish(&self, endpoint: &str, wish: &v1::Publish) -> Result<Vec<v1::Port>> {
+        self.call(Method::Post, &path(&["endpoints", endpoint, "unpublish"]), Some(wish))
+    }
+
+    pub fn ports(&self) -> Result<Vec<v1::Port>> {
+        self.call(Method::Get, "/v1/ports", None::<&()>)
+    }
+
+    pub fn check_port(&self, query: &v1::PortQuery) -> Result<v1::PortCheck> {
+        self.call(Method::Post, "/v1/ports/check", Some(query))
+    }
+
+    pub fn firewall(&self) -> Result<v1::Firewall> {
+        self.call(Method::Get, "/v1/firewall", None::<&()>)
+    }
+
+    pub fn release_firewall(&self) -> Result<v1::Firewall> {
+        self.call(Method::Post, "/v1/firewall/release", None::<&()>)
+    }
+
     /// What happens from now on, until the daemon ends.
     pub fn events(&self) -> Result<impl Iterator<Item = Result<v1::Event>>> {
         let answer = http::send(&self.socket, Method::Get, "/v1/events", None, None)?;

@@ -4,6 +4,7 @@ mod endpoint;
 mod error;
 mod event;
 mod network;
+mod port;
 mod system;
 
 pub use endpoint::{
@@ -12,7 +13,8 @@ pub use endpoint::{
 pub use error::Failure;
 pub use event::{Event, EventKind};
 pub use network::{
-    CreateNetwork, Driver, Gso, Isolation, Member, Network, Plan, Pruned, StaticRoute, SubnetSpec,
-    SubnetStatus, UpdateNetwork,
+    CreateNetwork, Driver, GatewayMode, Gso, Isolation, Member, Network, Plan, Pruned, StaticRoute,
+    SubnetSpec, SubnetStatus, UpdateNetwork,
 };
+pub use port::{Expose, Firewall, Obstacle, Port, PortCheck, PortQuery, Protocol, Publish, PublishSpec};
 pub use system::{Drift, Dump, Health, Info, Version};

@@ -5,5 +5,7 @@ pub mod attach;
 pub mod figure;
 pub mod machine;
 mod rig;
+pub mod scale;
+mod traffic;
 
 pub use figure::{Figure, Report};

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bowline_api::{Client, v1};
@@ -25,7 +26,9 @@ pub(crate) struct Rig {
 impl Rig {
     /// In /run, so that the journal is in memory, as it is for the daemon of the machine.
     pub(crate) fn new() -> Result<Rig> {
-        let dir = PathBuf::from(format!("/run/bowline-bench-{}", std::process::id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = PathBuf::from(format!("/run/bowline-bench-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).map_err(|e| failed(&format!("make {}", dir.display()), &e))?;
         let host = netns::create()?;
         bowline_linux::process::raise_loopback(&host)?;
@@ -111,12 +114,10 @@ impl Rig {
     }
 
     pub(crate) fn wish(name: &str, network: &str, netns: &OwnedFd) -> v1::CreateEndpoint {
+        let netns = v1::Netns { fd: u32::try_from(netns.as_raw_fd()).ok(), path: None };
         v1::CreateEndpoint {
-            name: name.to_string(),
-            netns: v1::Netns { fd: u32::try_from(netns.as_raw_fd()).ok(), path: None },
-            hostname: None,
             networks: vec![v1::Join { network: network.to_string(), ..v1::Join::default() }],
-            labels: Default::default(),
+            ..v1::CreateEndpoint::named(name, netns)
         }
     }
 

@@ -9,6 +9,7 @@ use crate::endpoint::EndpointCommand;
 use crate::help;
 use crate::host::HostCommand;
 use crate::network::NetworkCommand;
+use crate::port::PortCommand;
 use crate::screen::Color;
 use crate::system::SystemCommand;
 use crate::version::VersionArgs;
@@ -105,10 +106,16 @@ pub(crate) enum Command {
         command: EndpointCommand,
     },
 
+    /// Publish ports of endpoints that run, and see what is published
+    Port {
+        #[command(subcommand)]
+        command: PortCommand,
+    },
+
     /// Follow what happens, one line each, until Ctrl-C
     Events,
 
-    /// Look after the daemon: state, drift, repair
+    /// Look after the daemon: state, drift, repair, firewall
     System {
         #[command(subcommand)]
         command: SystemCommand,
@@ -156,9 +163,11 @@ impl Command {
     pub(crate) fn needs_daemon(&self) -> bool {
         match self {
             Command::Host(verb) => verb.needs_daemon(),
-            Command::Network { .. } | Command::Endpoint { .. } | Command::Events | Command::System { .. } => {
-                true
-            }
+            Command::Network { .. }
+            | Command::Endpoint { .. }
+            | Command::Port { .. }
+            | Command::Events
+            | Command::System { .. } => true,
             // A bench starts daemons of its own. The client's version helps most where no daemon can be
             // reached, so this verb asks for one itself.
             Command::Bench(_)
@@ -257,6 +266,20 @@ pub enum BenchCommand {
         /// Clients that ask at the same time
         #[arg(long, value_name = "N")]
         clients: Option<usize>,
+    },
+    /// What publishing a port costs, and what many ports and endpoints cost those who send
+    Scale {
+        /// A short run, for a first impression
+        #[arg(long)]
+        quick: bool,
+
+        /// Ports to publish at most
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(100..=20000))]
+        ports: Option<u16>,
+
+        /// Endpoints to connect
+        #[arg(long, value_name = "N")]
+        endpoints: Option<usize>,
     },
 }
 

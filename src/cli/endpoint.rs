@@ -18,7 +18,7 @@ use crate::template;
 pub(crate) enum EndpointCommand {
     /// Connect a namespace that exists, such as one made by 'ip netns add'
     #[command(after_help = create::EXAMPLES)]
-    Create(create::CreateArgs),
+    Create(Box<create::CreateArgs>),
 
     /// List endpoints, with their networks and addresses
     #[command(visible_alias = "list")]
@@ -61,7 +61,7 @@ pub(crate) enum EndpointCommand {
 
 pub(crate) fn execute(command: EndpointCommand, session: &Session, io: &mut Io<'_>) -> Result<u8> {
     match command {
-        EndpointCommand::Create(args) => create::execute(args, session, io),
+        EndpointCommand::Create(args) => create::execute(*args, session, io),
         EndpointCommand::Ls { quiet } => list(quiet, session, io),
         EndpointCommand::Show { names } => {
             let (shown, code) = found(&names, session, io);

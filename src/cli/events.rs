@@ -49,6 +49,8 @@ fn kind(kind: EventKind) -> &'static str {
         EventKind::EndpointStopped => "endpoint-stopped",
         EventKind::Connected => "connected",
         EventKind::Disconnected => "disconnected",
+        EventKind::Published => "published",
+        EventKind::Unpublished => "unpublished",
         EventKind::Healed => "healed",
         EventKind::Missed => "missed",
     }

@@ -30,11 +30,18 @@ pub fn code(code: Code) -> u8 {
         | Code::InvalidMtu
         | Code::InvalidInterface
         | Code::InvalidOption
+        | Code::InvalidPort
+        | Code::InvalidRate
+        | Code::InvalidRules
         | Code::InvalidNetns
         | Code::NetnsIsHost
         | Code::InvalidSocket
         | Code::InvalidConfig => USAGE,
-        Code::NetworkNotFound | Code::EndpointNotFound | Code::NotConnected | Code::NetnsGone => NOT_FOUND,
+        Code::NetworkNotFound
+        | Code::EndpointNotFound
+        | Code::NotConnected
+        | Code::NotPublished
+        | Code::NetnsGone => NOT_FOUND,
         Code::SubnetOverlap
         | Code::NetworkExists
         | Code::EndpointExists
@@ -43,6 +50,7 @@ pub fn code(code: Code) -> u8 {
         | Code::AlreadyConnected
         | Code::InterfaceTaken
         | Code::LinkExists
+        | Code::PortTaken
         | Code::NotRunning
         | Code::StillRunning
         | Code::DaemonRunning => CONFLICT,
@@ -93,6 +101,8 @@ mod tests {
               2 BWL-1109 the MTU is not usable
               2 BWL-1110 the interface name is not usable
               2 BWL-1111 the options do not go together
+              2 BWL-1112 the port is not usable
+              2 BWL-1113 the rate is not usable
               3 BWL-1201 there is no such network
               3 BWL-1202 there is no such endpoint
               4 BWL-1203 the network exists already
@@ -106,6 +116,8 @@ mod tests {
               1 BWL-1211 the bridge has no free port
               4 BWL-1212 the interface name is taken in the namespace
               4 BWL-1213 a link of that name exists and is not ours
+              4 BWL-1214 the port is taken
+              3 BWL-1215 the port is not published
               2 BWL-1301 that is not a network namespace
               3 BWL-1302 the network namespace is gone
               2 BWL-1303 the network namespace is the host's own
@@ -122,6 +134,7 @@ mod tests {
               6 BWL-3007 the state is from a newer version
               2 BWL-3008 the configuration is not valid
               1 BWL-3009 busy, try again
+              2 BWL-3010 a file of the administrator's rules is not understood
               1 BWL-4001 the kernel refused
             124 BWL-4002 it took too long
               1 BWL-5001 a mistake of ours

@@ -2,6 +2,7 @@
 
 mod fake;
 mod flow;
+mod publish;
 mod root;
 
 use std::collections::BTreeMap;
@@ -132,6 +133,9 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         isolation: v1::Isolation::Published,
         icc: true,
         masquerade: true,
+        gateway_mode_ipv4: v1::GatewayMode::Nat,
+        gateway_mode_ipv6: v1::GatewayMode::Routed,
+        trusted_interfaces: vec!["wg0".into()],
         gso: v1::Gso::Auto,
         gso_max_bytes: Some(196_608),
         bridge: Some("bl-front".into()),
@@ -155,6 +159,9 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         isolation: v1::Isolation::Strict,
         icc: false,
         masquerade: false,
+        gateway_mode_ipv4: v1::GatewayMode::Isolated,
+        gateway_mode_ipv6: v1::GatewayMode::Nat,
+        trusted_interfaces: Vec::new(),
         gso: v1::Gso::On,
         gso_max_bytes: None,
         bridge: Some("bl-back".into()),
@@ -170,6 +177,7 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         subnets: Vec::new(),
         routes: Vec::new(),
         bridge: None,
+        trusted_interfaces: Vec::new(),
         mtu_bytes: 0,
         gso_max_bytes: None,
         endpoints: Vec::new(),
@@ -189,6 +197,8 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         default_route: true,
         gw_priority: 0,
         mtu_bytes: 1500,
+        rate_in_bits_per_s: Some(10_000_000),
+        rate_out_bits_per_s: Some(1_500_000_000),
         aliases: vec!["api".into()],
         host_link: "blabcdefghijk".into(),
     };
@@ -200,6 +210,7 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         addresses: vec!["10.8.0.2/24".into()],
         gateways: Vec::new(),
         default_route: false,
+        rate_in_bits_per_s: None,
         aliases: Vec::new(),
         ..card.clone()
     };
@@ -210,6 +221,8 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         state: v1::EndpointState::Live,
         netns: v1::NetnsStatus { cookie: 4711, path: Some("/run/netns/web".into()) },
         interfaces: vec![card, inner],
+        ports: ports(),
+        antispoof: true,
         labels: labels(&[("owner", "a\nb")]),
         created_unix_ms: CREATED,
     };
@@ -220,10 +233,62 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         state: v1::EndpointState::Stopped,
         netns: v1::NetnsStatus { cookie: 4712, path: None },
         interfaces: Vec::new(),
+        ports: Vec::new(),
+        antispoof: false,
         labels: BTreeMap::new(),
         ..web.clone()
     };
     vec![web, old]
+}
+
+/// Of every kind: all addresses, a range, one of IPv6, and one that no port of the host leads to.
+pub(crate) fn ports() -> Vec<v1::Port> {
+    let everywhere = v1::Port {
+        endpoint: "web".into(),
+        host_ip: None,
+        host_port: Some(8080),
+        host_port_last: None,
+        port: 80,
+        port_last: None,
+        protocol: v1::Protocol::Tcp,
+        addresses: vec!["10.9.0.129".parse().unwrap(), "fd00:9::2".parse().unwrap()],
+    };
+    let range = v1::Port {
+        host_ip: Some("127.0.0.1".parse().unwrap()),
+        host_port: Some(5300),
+        host_port_last: Some(5310),
+        port: 53,
+        port_last: Some(63),
+        protocol: v1::Protocol::Udp,
+        addresses: vec!["10.9.0.129".parse().unwrap()],
+        ..everywhere.clone()
+    };
+    let of_ipv6 = v1::Port {
+        host_ip: Some("::1".parse().unwrap()),
+        addresses: vec!["fd00:9::2".parse().unwrap()],
+        ..everywhere.clone()
+    };
+    let routed = v1::Port { host_port: None, port: 443, ..of_ipv6.clone() };
+    vec![everywhere, range, of_ipv6, v1::Port { host_ip: None, ..routed }]
+}
+
+pub(crate) fn firewall() -> v1::Firewall {
+    v1::Firewall {
+        owned: false,
+        elements: 12,
+        user_rules: vec!["ip saddr 192.0.2.0/24 drop\u{1b}[2J".into()],
+        obstacles: vec![obstacle()],
+    }
+}
+
+pub(crate) fn obstacle() -> v1::Obstacle {
+    v1::Obstacle {
+        table: "ip filter".into(),
+        chain: "FORWARD".into(),
+        tool: Some("docker".into()),
+        how: "policy drop".into(),
+        fix: "iptables -I DOCKER-USER -o bl+ -j ACCEPT".into(),
+    }
 }
 
 pub(crate) fn info() -> v1::Info {

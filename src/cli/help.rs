@@ -6,7 +6,7 @@ use clap::Command;
 
 /// Every visible verb is in one group.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Start here", &["run", "network", "endpoint"]),
+    ("Start here", &["run", "network", "endpoint", "port"]),
     ("Commands in namespaces", &["ps", "exec", "shell", "logs", "stop", "kill", "wait", "rm"]),
     ("Look closer", &["events", "system", "explain", "version"]),
     ("Set up", &["daemon", "config", "bench", "completion", "man"]),
@@ -15,7 +15,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
 pub(crate) const ROOT: &str = "\
 Examples:
   bowline network create front --subnet 10.9.0.0/24
-  bowline run -d --name web --network front -- python3 -m http.server 80
+  bowline run -d --name web --network front -p 8080:80 -- python3 -m http.server 80
   bowline run --network front -- curl http://10.9.0.2
   bowline network ls
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bowline_api::v1::Join;
+use bowline_core::rate::Rate;
 use bowline_core::{Code, Error, Result};
 use clap::Args;
 
@@ -31,6 +32,32 @@ pub(crate) struct JoinArgs {
     /// The default route goes by the network with the highest number [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     gw_priority: Option<i32>,
+
+    #[command(flatten)]
+    pub(crate) rates: RateArgs,
+}
+
+/// What may be said of all networks at once; what one says for itself goes over it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub(crate) struct RateArgs {
+    /// The most that reaches it, such as 10mbit, on each of its networks
+    #[arg(long, value_name = "RATE")]
+    rate_in: Option<Rate>,
+
+    /// The most that it sends, such as 10mbit, on each of its networks
+    #[arg(long, value_name = "RATE")]
+    rate_out: Option<Rate>,
+}
+
+impl RateArgs {
+    pub(crate) fn over(self, join: Join) -> Join {
+        let bits = |rate: Option<Rate>| rate.map(Rate::bits_per_second);
+        Join {
+            rate_in_bits_per_s: join.rate_in_bits_per_s.or(bits(self.rate_in)),
+            rate_out_bits_per_s: join.rate_out_bits_per_s.or(bits(self.rate_out)),
+            ..join
+        }
+    }
 }
 
 impl JoinArgs {
@@ -38,18 +65,23 @@ impl JoinArgs {
         *self == JoinArgs::default()
     }
 
+    /// Nothing is said that one network only can have.
+    pub(crate) fn is_for_any(&self) -> bool {
+        *self == JoinArgs { rates: self.rates, ..JoinArgs::default() }
+    }
+
     /// What the flags say goes over what `join` says.
     pub(crate) fn over(self, join: Join) -> Join {
+        let join = self.rates.over(join);
         let aliases = join.aliases.into_iter().chain(self.aliases).collect();
         Join {
-            network: join.network,
             interface: self.interface.or(join.interface),
             ip: self.ip.or(join.ip),
             ip6: self.ip6.or(join.ip6),
             mac: self.mac.or(join.mac),
             aliases,
             gw_priority: self.gw_priority.unwrap_or(join.gw_priority),
-            netns: join.netns,
+            ..join
         }
     }
 }
@@ -87,9 +119,11 @@ fn set(join: &mut Join, key: &str, value: &str) -> Result<()> {
         "alias" => join.aliases.push(value.to_string()),
         "interface" | "ifname" | "interface_name" => join.interface = Some(value.to_string()),
         "gw-priority" => join.gw_priority = value.parse().map_err(|_| bad("a number"))?,
+        "rate-in" => join.rate_in_bits_per_s = Some(value.parse::<Rate>()?.bits_per_second()),
+        "rate-out" => join.rate_out_bits_per_s = Some(value.parse::<Rate>()?.bits_per_second()),
         _ => {
             return Err(Error::new(Code::InvalidRequest, format!("{key:?} is not an option of a network"))
-                .fix("the options are ip, ip6, mac, alias, interface and gw-priority"));
+                .fix("the options are ip, ip6, mac, alias, interface, gw-priority, rate-in and rate-out"));
         }
     }
     Ok(())
@@ -112,10 +146,12 @@ mod tests {
             mac: Some("02:42:ac:11:00:02".into()),
             aliases: vec!["api".into(), "db".into()],
             gw_priority: -3,
+            rate_in_bits_per_s: Some(10_000_000),
+            rate_out_bits_per_s: Some(500_000),
             netns: None,
         };
-        let options =
-            "ip=10.9.0.5,ip6=fd00::5,mac=02:42:ac:11:00:02,alias=api,alias=db,interface=lan0,gw-priority=-3";
+        let options = "ip=10.9.0.5,ip6=fd00::5,mac=02:42:ac:11:00:02,alias=api,alias=db,interface=lan0,gw-priority=-3,\
+                       rate-in=10mbit,rate-out=0.5m";
         assert_eq!(parse(&format!("front:{options}")).unwrap(), full);
         assert_eq!(parse(&format!("name=front,{options}")).unwrap(), full);
         assert_eq!(parse("front:ip=fd00::5").unwrap().ip6, full.ip6);
@@ -132,6 +168,8 @@ mod tests {
             ("front:ip=red", Code::InvalidAddress),
             ("front:ip6=10.9.0.5", Code::InvalidAddress),
             ("front:gw-priority=high", Code::InvalidAddress),
+            ("front:rate-in=fast", Code::InvalidRate),
+            ("front:rate-out", Code::InvalidRate),
         ] {
             assert_eq!(parse(text).unwrap_err().code, code, "{text:?}");
         }

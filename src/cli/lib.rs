@@ -15,6 +15,8 @@ mod join;
 mod manual;
 mod namespace;
 mod network;
+mod port;
+mod publish;
 mod report;
 mod screen;
 pub mod session;
@@ -96,6 +98,7 @@ fn execute(
         Command::Host(command) => host::execute(command, session),
         Command::Network { command } => network::execute(command, session, io),
         Command::Endpoint { command } => endpoint::execute(command, session, io),
+        Command::Port { command } => port::execute(command, session, io),
         Command::Events => events::execute(session, io),
         Command::System { command } => system::execute(&command, session, io),
         Command::Explain { code } => explain::execute(code.as_deref(), session, io),

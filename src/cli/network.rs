@@ -1,5 +1,6 @@
 //! `bowline network`: docker's verbs, with what docker does not show.
 
+mod access;
 mod create;
 mod docker;
 mod list;
@@ -126,7 +127,9 @@ fn show(names: &[String], session: &Session, io: &mut Io<'_>) -> Result<u8> {
     match session.json {
         true => io.json(&shown)?,
         false => {
-            let cards: Vec<String> = shown.iter().map(|n| view::card(n, &session.screen)).collect();
+            let peopled = shown.iter().any(|n| !n.endpoints.is_empty());
+            let ports = if peopled { session.client.ports()? } else { Vec::new() };
+            let cards: Vec<String> = shown.iter().map(|n| view::card(n, &ports, &session.screen)).collect();
             io.data(&cards.join("\n"))?;
         }
     }

@@ -14,17 +14,31 @@ pub(crate) fn failure(error: &Error, session: &Session, io: &mut Io<'_>) {
     });
 }
 
-fn text(error: &Error, color: bool) -> String {
-    let paint = |code: &str, text: String| match color {
+/// What is no failure yet; programs find it in the JSON of the answer.
+pub(crate) fn warning(what: &str, fix: &str, session: &Session, io: &mut Io<'_>) {
+    if session.json {
+        return;
+    }
+    let color = session.screen.error_color;
+    let (warning, way_out) = (paint(color, "1;33", "warning"), paint(color, "1;32", "fix"));
+    io.message(&format!("{warning}: {}\n  {way_out}: {}\n", clean(what), clean(fix)));
+}
+
+fn paint(color: bool, code: &str, text: &str) -> String {
+    match color {
         true => format!("\x1b[{code}m{text}\x1b[0m"),
-        false => text,
-    };
-    let mut text = format!("{}: {}\n", paint("1;31", format!("error[{}]", error.code)), clean(&error.what));
+        false => text.to_string(),
+    }
+}
+
+fn text(error: &Error, color: bool) -> String {
+    let paint = |code: &str, text: &str| paint(color, code, text);
+    let mut text = format!("{}: {}\n", paint("1;31", &format!("error[{}]", error.code)), clean(&error.what));
     if let Some(cause) = error.cause() {
-        text.push_str(&format!("  {}: {}\n", paint("1", "cause".into()), clean(&cause)));
+        text.push_str(&format!("  {}: {}\n", paint("1", "cause"), clean(&cause)));
     }
     if let Some(fix) = &error.fix {
-        text.push_str(&format!("  {}: {}\n", paint("1;32", "fix".into()), clean(fix)));
+        text.push_str(&format!("  {}: {}\n", paint("1;32", "fix"), clean(fix)));
     }
     text
 }

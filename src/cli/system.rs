@@ -1,8 +1,12 @@
 //! `bowline system`: the daemon, what it remembers, and whether the kernel agrees.
 
+mod firewall;
+
 use bowline_api::v1::{Drift, Endpoint, EndpointState, Info, Network};
 use bowline_core::Result;
 use clap::Subcommand;
+
+pub(crate) use firewall::named;
 
 use crate::exit;
 use crate::io::Io;
@@ -34,6 +38,12 @@ pub(crate) enum SystemCommand {
 
     /// Put right what 'system drift' shows
     Repair,
+
+    /// Show the firewall tables, your own rules, and what else on this host drops our traffic
+    Firewall,
+
+    /// Hand the firewall tables back: until the daemon starts again, others may change them
+    Release,
 }
 
 pub(crate) fn execute(command: &SystemCommand, session: &Session, io: &mut Io<'_>) -> Result<u8> {
@@ -66,6 +76,8 @@ pub(crate) fn execute(command: &SystemCommand, session: &Session, io: &mut Io<'_
         SystemCommand::Repair => {
             print(&client.repair()?, "nothing to repair: the kernel is as wanted", session, io)?;
         }
+        SystemCommand::Firewall => firewall::show(session, io)?,
+        SystemCommand::Release => firewall::release(session, io)?,
     }
     Ok(exit::OK)
 }

@@ -2,6 +2,7 @@
 
 mod foreign;
 
+use std::error::Error as _;
 use std::ffi::OsString;
 
 use bowline_api::{Client, SOCKET};
@@ -14,6 +15,7 @@ use crate::endpoint::EndpointCommand;
 use crate::exit;
 use crate::io::Io;
 use crate::network::NetworkCommand;
+use crate::port::PortCommand;
 use crate::report;
 use crate::screen::{Color, Screen};
 use crate::session::Session;
@@ -74,8 +76,8 @@ pub(crate) fn report(error: &clap::Error, early: &Early, io: &mut Io<'_>) -> u8 
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => (),
         _ => {
-            if let Some(why) = foreign(error, early) {
-                report::failure(&why, &session, io);
+            if let Some(why) = foreign(error, early).as_ref().or_else(|| ours(error)) {
+                report::failure(why, &session, io);
                 return exit::USAGE;
             }
         }
@@ -120,12 +122,18 @@ fn foreign(error: &clap::Error, early: &Early) -> Option<Error> {
     Some(Error::new(Code::InvalidRequest, what).fix(why))
 }
 
+/// What one of our own types has to say of a value, with its code and its way out.
+fn ours(error: &clap::Error) -> Option<&Error> {
+    error.source()?.downcast_ref()
+}
+
 /// A template prints objects; most verbs have none to print.
 pub(crate) fn template_has_a_use(command: &Command, session: &Session) -> Result<()> {
     let used = matches!(
         command,
         Command::Network { command: NetworkCommand::Ls(_) | NetworkCommand::Inspect { .. } }
             | Command::Endpoint { command: EndpointCommand::Ls { .. } | EndpointCommand::Inspect { .. } }
+            | Command::Port { command: PortCommand::Ls { .. } }
     );
     match &session.template {
         Some(template) if !used => {

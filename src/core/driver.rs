@@ -1,8 +1,12 @@
 //! What the kernel should hold for a network and its endpoints: functions from nouns to [`State`], one fragment for each owner.
 
 pub mod bridge;
+pub mod published;
+
+use std::net::IpAddr;
 
 use crate::endpoint::{Endpoint, Interface};
+use crate::family::Family;
 use crate::kernel::Uplink;
 use crate::name::Id;
 use crate::network::{Network, Subnet};
@@ -33,31 +37,41 @@ pub fn keep_learning(place: Place, uplinks: &[Uplink]) -> Vec<Change> {
         .collect()
 }
 
-/// The default routes of an endpoint, one for each family: by the interface of the highest priority, among equals by
-/// the first joined. An internal network leads nowhere.
+/// The default routes of an endpoint, one for each family. An internal network leads nowhere.
 pub fn default_routes<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>) -> State {
     let mut state = State::default();
-    for ipv6 in [false, true] {
-        let ways =
-            endpoint.interfaces.iter().filter_map(|i| gateway(i, network(i.network)?, ipv6).map(|g| (i, g)));
-        // max_by_key takes the last of equals; the first joined is wanted.
-        let best = ways.rev().max_by_key(|(interface, _)| interface.gw_priority);
-        if let Some((interface, gateway)) = best {
-            let any = if ipv6 { "::/0" } else { "0.0.0.0/0" };
-            state.routes.insert(Route {
-                link: LinkKey::new(endpoint.place, interface.card.clone()),
-                to: any.parse().expect("a default route's destination"),
-                via: Some(gateway),
-            });
-        }
+    for family in Family::BOTH {
+        let Some((interface, through)) = way_out(endpoint, &network, family) else { continue };
+        let any = match family {
+            Family::V4 => "0.0.0.0/0",
+            Family::V6 => "::/0",
+        };
+        state.routes.insert(Route {
+            link: LinkKey::new(endpoint.place, interface.card.clone()),
+            to: any.parse().expect("a default route's destination"),
+            via: gateway(interface, through, family),
+        });
     }
     state
 }
 
-fn gateway(interface: &Interface, network: &Network, ipv6: bool) -> Option<std::net::IpAddr> {
+/// The interface that leads out of the endpoint's networks: of the highest priority, among equals the first joined.
+fn way_out<'e, 'n>(
+    endpoint: &'e Endpoint,
+    network: &impl Fn(Id) -> Option<&'n Network>,
+    family: Family,
+) -> Option<(&'e Interface, &'n Network)> {
+    let ways = endpoint.interfaces.iter().filter_map(|interface| {
+        let network = network(interface.network)?;
+        gateway(interface, network, family).map(|_| (interface, network))
+    });
+    // max_by_key takes the last of equals; the first joined is wanted.
+    ways.rev().max_by_key(|(interface, _)| interface.gw_priority)
+}
+
+fn gateway(interface: &Interface, network: &Network, family: Family) -> Option<IpAddr> {
     if network.internal {
         return None;
     }
-    let address = interface.addresses.iter().find(|a| a.is_ipv6() == ipv6)?;
-    network.subnet_of(address.ip()).map(Subnet::gateway)
+    network.subnet_of(interface.address(family)?).map(Subnet::gateway)
 }

@@ -1,10 +1,15 @@
 //! An endpoint: a container's namespace with a name, and its interfaces, one on each network that it is on.
 
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
 
+use crate::family::Family;
 use crate::mac::Mac;
 use crate::name::{Id, LinkName, Name};
 use crate::place::Place;
+use crate::port::Published;
+use crate::rate::Rate;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -12,6 +17,18 @@ pub struct Endpoint {
     pub name: Name,
     pub place: Place,
     pub interfaces: Vec<Interface>,
+    /// Its ports that are the host's too.
+    pub published: Vec<Published>,
+    /// Whether what it sends is checked to be its own: MAC and IP addresses, ARP, neighbour discovery.
+    pub guard: Guard,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Guard {
+    #[default]
+    On,
+    /// For what routes for others, bridges, or serves DHCP.
+    Off,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +44,10 @@ pub struct Interface {
     pub addresses: Vec<IpNetwork>,
     /// The default route goes by the interface with the highest.
     pub gw_priority: i32,
+    /// The most that reaches it.
+    pub rate_in: Option<Rate>,
+    /// The most that it sends.
+    pub rate_out: Option<Rate>,
 }
 
 impl Endpoint {
@@ -44,6 +65,10 @@ impl Endpoint {
 }
 
 impl Interface {
+    pub fn address(&self, family: Family) -> Option<IpAddr> {
+        self.addresses.iter().map(IpNetwork::ip).find(|ip| Family::of(*ip) == family)
+    }
+
     /// `bl` and eleven characters: never matched by the globs other tools use (veth*, br*).
     pub fn port_name(id: Id) -> LinkName {
         format!("bl{}", id.short()).parse().expect("13 letters and digits are a link name")

@@ -99,6 +99,8 @@ codes! {
     InvalidMtu = 1109, "the MTU is not usable";
     InvalidInterface = 1110, "the interface name is not usable";
     InvalidOption = 1111, "the options do not go together";
+    InvalidPort = 1112, "the port is not usable";
+    InvalidRate = 1113, "the rate is not usable";
     NetworkNotFound = 1201, "there is no such network";
     EndpointNotFound = 1202, "there is no such endpoint";
     NetworkExists = 1203, "the network exists already";
@@ -111,7 +113,9 @@ codes! {
     NotConnected = 1210, "the endpoint is not on the network";
     BridgeFull = 1211, "the bridge has no free port";
     InterfaceTaken = 1212, "the interface name is taken in the namespace";
-    LinkExists = 1213, "a link of that name exists and is not ours";
+    LinkExists = 1213, "what is there already is not ours";
+    PortTaken = 1214, "the port is taken";
+    NotPublished = 1215, "the port is not published";
     InvalidNetns = 1301, "that is not a network namespace";
     NetnsGone = 1302, "the network namespace is gone";
     NetnsIsHost = 1303, "the network namespace is the host's own";
@@ -128,6 +132,7 @@ codes! {
     StateNewer = 3007, "the state is from a newer version";
     InvalidConfig = 3008, "the configuration is not valid";
     Busy = 3009, "busy, try again";
+    InvalidRules = 3010, "a file of the administrator's rules is not understood";
     Kernel = 4001, "the kernel refused";
     Timeout = 4002, "it took too long";
     Internal = 5001, "a mistake of ours";

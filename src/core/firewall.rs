@@ -1,33 +1,29 @@
-//! The firewall: one table, `inet bowline`, whose chains and rules never change, and the elements of its sets, which do.
+//! The firewall: two tables called `bowline`, whose chains and rules never change, and the elements of their sets and
+//! maps, which do. [`FRAME`] is all of the rules.
 //!
-//! Work per packet and per change does not grow with the number of networks: every rule asks a set.
-//! The table drops only what enters or leaves one of our bridges; what it lets pass, other tables may still drop.
+//! Work per packet and per change does not grow with the number of networks, endpoints and ports: every rule asks a set.
+//! The tables drop only what enters or leaves one of our bridges, and what claims to be the host's own loopback; what
+//! they let pass, other tables may still drop.
 
-use std::fmt;
+mod element;
+mod frame;
+pub mod hooks;
+mod show;
 
-use ipnetwork::IpNetwork;
-
-use crate::name::LinkName;
+pub use element::{Element, Slot};
+pub use frame::{FRAME, USER_FORWARD, USER_PREROUTING};
 
 pub const TABLE: &str = "bowline";
 
-/// Something that is in one of the table's sets.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Element {
-    /// The bridge of a network of ours.
-    Network(LinkName),
-    /// Its members may reach each other through the gateway too.
-    Within(LinkName),
-    /// Its members may not reach each other, not by way of the gateway either.
-    Apart(LinkName),
-    /// Nothing passes between this bridge and any other card, nor from it to the host.
-    Internal(LinkName),
-    /// Everybody may open connections to its members, published or not.
-    Open(LinkName),
-    /// No other network of ours may open a connection to its members, published or not.
-    Strict(LinkName),
-    /// Sources that leave under the host's address.
-    Masquerade(IpNetwork),
+/// The two tables: one sees packets that the host routes or gets, the other frames that enter its bridges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    Inet,
+    Bridge,
+}
+
+impl Table {
+    pub const ALL: &'static [Table] = &[Table::Inet, Table::Bridge];
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,10 +32,24 @@ pub enum Set {
     Within,
     Apart,
     Internal,
-    Open,
     Strict,
+    Open,
+    Routed,
+    Trusted,
     Masquerade4,
     Masquerade6,
+    Reachable4,
+    Reachable6,
+    Shut,
+    Here4,
+    Here6,
+    Anywhere4,
+    Anywhere6,
+    Spans4,
+    Spans6,
+    Guarded,
+    Sources4,
+    Sources6,
 }
 
 impl Set {
@@ -48,10 +58,24 @@ impl Set {
         Set::Within,
         Set::Apart,
         Set::Internal,
-        Set::Open,
         Set::Strict,
+        Set::Open,
+        Set::Routed,
+        Set::Trusted,
         Set::Masquerade4,
         Set::Masquerade6,
+        Set::Reachable4,
+        Set::Reachable6,
+        Set::Shut,
+        Set::Here4,
+        Set::Here6,
+        Set::Anywhere4,
+        Set::Anywhere6,
+        Set::Spans4,
+        Set::Spans6,
+        Set::Guarded,
+        Set::Sources4,
+        Set::Sources6,
     ];
 
     pub fn name(self) -> &'static str {
@@ -60,58 +84,131 @@ impl Set {
             Set::Within => "within",
             Set::Apart => "apart",
             Set::Internal => "internal",
-            Set::Open => "open",
             Set::Strict => "strict",
+            Set::Open => "open",
+            Set::Routed => "routed",
+            Set::Trusted => "trusted",
             Set::Masquerade4 => "masquerade4",
             Set::Masquerade6 => "masquerade6",
+            Set::Reachable4 => "reachable4",
+            Set::Reachable6 => "reachable6",
+            Set::Shut => "shut",
+            Set::Here4 => "here4",
+            Set::Here6 => "here6",
+            Set::Anywhere4 => "anywhere4",
+            Set::Anywhere6 => "anywhere6",
+            Set::Spans4 => "spans4",
+            Set::Spans6 => "spans6",
+            Set::Guarded => "guarded",
+            Set::Sources4 => "sources4",
+            Set::Sources6 => "sources6",
         }
     }
 
-    pub fn holds(self) -> Holds {
+    pub fn table(self) -> Table {
         match self {
-            Set::Networks | Set::Internal | Set::Open | Set::Strict => Holds::Link,
-            Set::Within | Set::Apart => Holds::LinkPair,
-            Set::Masquerade4 => Holds::Prefix4,
-            Set::Masquerade6 => Holds::Prefix6,
+            Set::Guarded | Set::Sources4 | Set::Sources6 => Table::Bridge,
+            Set::Networks
+            | Set::Within
+            | Set::Apart
+            | Set::Internal
+            | Set::Strict
+            | Set::Open
+            | Set::Routed
+            | Set::Trusted
+            | Set::Masquerade4
+            | Set::Masquerade6
+            | Set::Reachable4
+            | Set::Reachable6
+            | Set::Shut
+            | Set::Here4
+            | Set::Here6
+            | Set::Anywhere4
+            | Set::Anywhere6
+            | Set::Spans4
+            | Set::Spans6 => Table::Inet,
         }
+    }
+
+    /// The parts of a key.
+    pub fn key(self) -> &'static [Field] {
+        use Field::{Address4, Address6, Family, Link, Mac, Port, Protocol};
+        match self {
+            Set::Networks | Set::Internal | Set::Strict | Set::Guarded => &[Link],
+            Set::Within | Set::Apart | Set::Trusted => &[Link, Link],
+            Set::Open | Set::Routed => &[Family, Link],
+            Set::Masquerade4 => &[Address4],
+            Set::Masquerade6 => &[Address6],
+            Set::Shut | Set::Anywhere4 | Set::Anywhere6 => &[Protocol, Port],
+            Set::Reachable4 | Set::Here4 | Set::Spans4 => &[Address4, Protocol, Port],
+            Set::Reachable6 | Set::Here6 | Set::Spans6 => &[Address6, Protocol, Port],
+            Set::Sources4 => &[Link, Mac, Address4],
+            Set::Sources6 => &[Link, Mac, Address6],
+        }
+    }
+
+    /// What a key leads to; nothing in a mere set.
+    pub fn data(self) -> &'static [Field] {
+        use Field::{Address4, Address6, Port};
+        match self {
+            Set::Here4 | Set::Anywhere4 => &[Address4, Port],
+            Set::Here6 | Set::Anywhere6 => &[Address6, Port],
+            Set::Spans4 => &[Address4],
+            Set::Spans6 => &[Address6],
+            Set::Networks
+            | Set::Within
+            | Set::Apart
+            | Set::Internal
+            | Set::Strict
+            | Set::Open
+            | Set::Routed
+            | Set::Trusted
+            | Set::Masquerade4
+            | Set::Masquerade6
+            | Set::Reachable4
+            | Set::Reachable6
+            | Set::Shut
+            | Set::Guarded
+            | Set::Sources4
+            | Set::Sources6 => &[],
+        }
+    }
+
+    /// Its keys are ranges.
+    pub fn is_interval(self) -> bool {
+        matches!(self, Set::Masquerade4 | Set::Masquerade6 | Set::Spans4 | Set::Spans6)
     }
 }
 
-/// The type of a set's keys.
+/// A part of a set's key, or of what a key leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holds {
-    /// `ifname`
+pub enum Field {
+    /// A card's name
     Link,
-    /// `ifname . ifname`: the card a packet came by and the one it leaves by
-    LinkPair,
-    /// `ipv4_addr; flags interval`
-    Prefix4,
-    /// `ipv6_addr; flags interval`
-    Prefix6,
-}
-
-impl Element {
-    pub fn set(&self) -> Set {
-        match self {
-            Element::Network(_) => Set::Networks,
-            Element::Within(_) => Set::Within,
-            Element::Apart(_) => Set::Apart,
-            Element::Internal(_) => Set::Internal,
-            Element::Open(_) => Set::Open,
-            Element::Strict(_) => Set::Strict,
-            Element::Masquerade(IpNetwork::V4(_)) => Set::Masquerade4,
-            Element::Masquerade(IpNetwork::V6(_)) => Set::Masquerade6,
-        }
-    }
+    Mac,
+    Address4,
+    Address6,
+    /// Of IP: 4 or 6, as nftables counts them.
+    Family,
+    /// Of transport: TCP, UDP, SCTP
+    Protocol,
+    Port,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chain {
+    pub table: Table,
     pub name: &'static str,
+    /// Where the kernel calls it; None for one that only other chains jump to.
+    pub base: Option<Base>,
+    pub rules: &'static [Rule],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
     pub kind: ChainKind,
     pub hook: Hook,
     pub priority: i32,
-    pub rules: &'static [Rule],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +219,10 @@ pub enum ChainKind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
+    Prerouting,
     Input,
     Forward,
+    Output,
     Postrouting,
 }
 
@@ -138,22 +237,72 @@ pub struct Rule {
 pub enum Match {
     /// `iifname @set`
     From(Set),
+    /// `iifname != @set`
+    NotFrom(Set),
     /// `oifname @set`
     To(Set),
     /// `oifname != @set`
     NotTo(Set),
     /// `iifname . oifname @set`
     Between(Set),
+    /// `meta nfproto . oifname @set`
+    FamilyTo(Set),
     /// `ip saddr @set`
     Source4(Set),
     /// `ip6 saddr @set`
     Source6(Set),
+    /// `ip daddr . meta l4proto . th dport @set`
+    Service4(Set),
+    /// `ip6 daddr . meta l4proto . th dport @set`
+    Service6(Set),
+    /// `meta l4proto . th dport @set`
+    Port(Set),
+    /// `iifname != "lo"`
+    FromOutside,
+    /// `fib saddr oifname @set`: what claims to come from there has another way back
+    SourceBehind(Set),
+    /// `iif 0`: from no card, in postrouting: from the host itself, or from one port of a bridge to another
+    FromNowhere,
+    /// `fib saddr type != local`: from none of the host's own addresses
+    FromOthers,
+    /// `ip saddr 127.0.0.0/8`
+    FromLoopback4,
+    /// `ip6 saddr ::1`
+    FromLoopback6,
+    /// `ip daddr 127.0.0.0/8`
+    ToLoopback4,
+    /// `ip6 daddr ::1`
+    ToLoopback6,
+    /// `ip6 daddr fe80::/10`
+    ToLinkLocal6,
+    /// `fib daddr type local`: one of the host's own addresses
+    ToHost,
     /// `ct state established,related`
     Established,
     /// `ct status dnat`: the connection came by a published port
     Published,
     /// `icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }`
     NeighbourDiscovery,
+    /// `meta l4proto icmp`
+    Icmp4,
+    /// `meta l4proto ipv6-icmp`
+    Icmp6,
+    /// `icmpv6 type N`
+    Icmp6Type(u8),
+    /// `meta protocol ip udp sport N`
+    UdpFrom4(u16),
+    /// `meta protocol ip6 udp sport N`
+    UdpFrom6(u16),
+    /// `iifname . ether saddr . ip saddr @set`
+    Sender4(Set),
+    /// `iifname . ether saddr . ip6 saddr @set`
+    Sender6(Set),
+    /// `iifname . ether saddr . arp saddr ip @set`
+    ArpSender(Set),
+    /// `iifname . arp saddr ether . arp saddr ip @set`
+    ArpClaim(Set),
+    /// `iifname . ether saddr . icmpv6 taddr != @set`: a neighbour is told where an address is that is not the sender's
+    ForeignTarget(Set),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,91 +310,8 @@ pub enum Verdict {
     Accept,
     Drop,
     Masquerade,
-}
-
-const FORWARD: &[Rule] = &[
-    Rule { when: &[Match::Between(Set::Within)], then: Verdict::Accept },
-    Rule { when: &[Match::Between(Set::Apart)], then: Verdict::Drop },
-    Rule { when: &[Match::From(Set::Internal)], then: Verdict::Drop },
-    Rule { when: &[Match::To(Set::Internal)], then: Verdict::Drop },
-    Rule { when: &[Match::Established], then: Verdict::Accept },
-    Rule { when: &[Match::From(Set::Networks), Match::To(Set::Strict)], then: Verdict::Drop },
-    Rule { when: &[Match::To(Set::Networks), Match::Published], then: Verdict::Accept },
-    Rule { when: &[Match::To(Set::Open)], then: Verdict::Accept },
-    Rule { when: &[Match::To(Set::Networks)], then: Verdict::Drop },
-];
-
-const INPUT: &[Rule] = &[
-    Rule { when: &[Match::From(Set::Internal), Match::Established], then: Verdict::Accept },
-    Rule { when: &[Match::From(Set::Internal), Match::NeighbourDiscovery], then: Verdict::Accept },
-    Rule { when: &[Match::From(Set::Internal)], then: Verdict::Drop },
-];
-
-const POSTROUTING: &[Rule] = &[
-    Rule {
-        when: &[Match::Source4(Set::Masquerade4), Match::NotTo(Set::Networks)],
-        then: Verdict::Masquerade,
-    },
-    Rule {
-        when: &[Match::Source6(Set::Masquerade6), Match::NotTo(Set::Networks)],
-        then: Verdict::Masquerade,
-    },
-];
-
-/// The constant part: the same on every host, whatever networks it has.
-pub const FRAME: &[Chain] = &[
-    Chain { name: "forward", kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, rules: FORWARD },
-    Chain { name: "input", kind: ChainKind::Filter, hook: Hook::Input, priority: 0, rules: INPUT },
-    Chain {
-        name: "postrouting",
-        kind: ChainKind::Nat,
-        hook: Hook::Postrouting,
-        priority: 100,
-        rules: POSTROUTING,
-    },
-];
-
-impl fmt::Display for Element {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = self.set().name();
-        match self {
-            Element::Within(link) | Element::Apart(link) => write!(f, "{set} {{ {link} . {link} }}"),
-            Element::Network(link)
-            | Element::Internal(link)
-            | Element::Open(link)
-            | Element::Strict(link) => {
-                write!(f, "{set} {{ {link} }}")
-            }
-            Element::Masquerade(net) => write!(f, "{set} {{ {net} }}"),
-        }
-    }
-}
-
-impl fmt::Display for Match {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Match::From(set) => write!(f, "iifname @{}", set.name()),
-            Match::To(set) => write!(f, "oifname @{}", set.name()),
-            Match::NotTo(set) => write!(f, "oifname != @{}", set.name()),
-            Match::Between(set) => write!(f, "iifname . oifname @{}", set.name()),
-            Match::Source4(set) => write!(f, "ip saddr @{}", set.name()),
-            Match::Source6(set) => write!(f, "ip6 saddr @{}", set.name()),
-            Match::Established => write!(f, "ct state established,related"),
-            Match::Published => write!(f, "ct status dnat"),
-            Match::NeighbourDiscovery => {
-                write!(f, "icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }}")
-            }
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.when.iter().try_for_each(|m| write!(f, "{m} "))?;
-        match self.then {
-            Verdict::Accept => write!(f, "accept"),
-            Verdict::Drop => write!(f, "drop"),
-            Verdict::Masquerade => write!(f, "masquerade"),
-        }
-    }
+    /// To another chain of the table, and back where that gives no verdict.
+    Jump(&'static str),
+    /// To the address and port that the map says for this packet; goes on where it says nothing.
+    Translate(Set),
 }

@@ -1,13 +1,16 @@
 //! The seam: what a kernel must do for us. `linux::Kernel` does it for real, [`crate::memory::Kernel`] in memory.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
 use crate::Result;
+use crate::firewall::Element;
 use crate::name::LinkName;
 use crate::place::{Door, Place};
 use crate::plan::Change;
+use crate::port::{HostPort, Ports};
 use crate::state::State;
 
 pub trait Kernel: Send + Sync {
@@ -38,6 +41,30 @@ pub trait Kernel: Send + Sync {
     /// Consecutive deletions are one step, and so are consecutive changes of elements.
     fn apply(&self, changes: &[Change]) -> Result<()>;
 
+    /// The ports that a host gives to programs that ask for any, in ascending order.
+    fn ephemeral(&self, place: Place) -> Result<Vec<Ports>>;
+
+    /// Whether nobody has the port just now.
+    fn is_free(&self, place: Place, port: &HostPort) -> Result<bool>;
+
+    /// The programs that have a port, such as `nginx (pid 812) at 0.0.0.0:8080`, as far as they can be seen.
+    fn holders(&self, place: Place, port: &HostPort) -> Vec<String>;
+
+    /// Whether others are kept from changing our tables there.
+    fn owns_tables(&self, place: Place) -> bool;
+
+    /// Hands our tables back, holding these elements: from now on, until the process ends, others may change them.
+    fn release_tables(&self, place: Place, elements: &BTreeSet<Element>) -> Result<()>;
+
+    /// Chains of other programs' that drop what passes between these bridges and the world.
+    fn obstacles(&self, place: Place, bridges: &[LinkName]) -> Result<Vec<Obstacle>>;
+
+    /// Asks the firewalls that offer it to let a bridge's traffic pass. What was done, in words.
+    fn welcome(&self, place: Place, bridge: &LinkName) -> Result<Vec<String>>;
+
+    /// Takes that back.
+    fn unwelcome(&self, place: Place, bridge: &LinkName) -> Result<()>;
+
     /// Calls back, from a thread of the kernel's own, when a marked object of a host place moved, by whomever.
     fn watch(&self, place: Place, tell: Tell) -> Result<()>;
 }
@@ -59,6 +86,8 @@ pub enum Moved {
     Link { place: Place, name: LinkName, now: LinkNow },
     /// An address came or went.
     Address { place: Place, name: LinkName },
+    /// Another hand was at our firewall tables.
+    Tables { place: Place },
     /// Notices were lost: look at everything.
     Overrun { place: Place },
 }
@@ -91,4 +120,19 @@ pub struct Uplink {
     pub tso_max_size: u32,
     /// It learns routes from router advertisements, and would stop once this host forwards IPv6.
     pub stops_learning: bool,
+}
+
+/// A chain of another program's that drops what is ours to pass. An accept of ours does not help: every table on the
+/// way is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Such as `ip filter`
+    pub table: String,
+    pub chain: String,
+    /// Whose it is, as far as its name tells.
+    pub tool: Option<String>,
+    /// What drops: its policy, or a rule.
+    pub how: String,
+    /// A command that lets our traffic pass.
+    pub fix: String,
 }

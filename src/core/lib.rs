@@ -6,16 +6,18 @@
 pub mod driver;
 pub mod endpoint;
 pub mod error;
+pub mod family;
 pub mod firewall;
 pub mod ipam;
 pub mod kernel;
 pub mod mac;
 pub mod memory;
-
 pub mod name;
 pub mod network;
 pub mod place;
 pub mod plan;
+pub mod port;
+pub mod rate;
 pub mod state;
 #[cfg(test)]
 mod walk;

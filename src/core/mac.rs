@@ -1,5 +1,6 @@
 //! A card's hardware address.
 
+use std::net::Ipv6Addr;
 use std::{fmt, str::FromStr};
 
 use crate::name::quoted;
@@ -14,6 +15,13 @@ impl Mac {
         let mut bytes: [u8; 6] = bits.to_be_bytes()[2..].try_into().expect("six of eight bytes");
         bytes[0] = (bytes[0] & 0xfc) | 0x02;
         Mac(bytes)
+    }
+
+    /// The link-local address that a card of this MAC gives itself (RFC 4291 appendix A).
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, g] = self.0.map(u16::from);
+        let id = [(a ^ 0x02) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | g];
+        Ipv6Addr::new(0xfe80, 0, 0, 0, id[0], id[1], id[2], id[3])
     }
 }
 

@@ -3,14 +3,17 @@
 
 mod rules;
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
 
-use crate::kernel::{Facts, Kernel as Seam, Moved, Scope, Tell};
+use crate::firewall::Element;
+use crate::kernel::{Facts, Kernel as Seam, Moved, Obstacle, Scope, Tell};
+use crate::name::LinkName;
 use crate::place::{Door, Place};
 use crate::plan::Change;
+use crate::port::{HostPort, Ports};
 use crate::state::State;
 use crate::{Code, Error, Result};
 
@@ -148,6 +151,38 @@ impl Seam for Kernel {
             rules::apply(&mut inner.state, change).map_err(|error| error.context(change.to_string()))?;
             inner.applied += 1;
         }
+        Ok(())
+    }
+
+    fn ephemeral(&self, _: Place) -> Result<Vec<Ports>> {
+        Ok(vec![Ports::new(32_768, 60_999)?])
+    }
+
+    fn is_free(&self, place: Place, port: &HostPort) -> Result<bool> {
+        Ok(!self.lock().state.held.iter().any(|(at, held)| *at == place && held.clashes_with(port)))
+    }
+
+    fn holders(&self, _: Place, _: &HostPort) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn owns_tables(&self, place: Place) -> bool {
+        self.lock().state.frames.contains(&place)
+    }
+
+    fn release_tables(&self, _: Place, _: &BTreeSet<Element>) -> Result<()> {
+        Ok(())
+    }
+
+    fn obstacles(&self, _: Place, _: &[LinkName]) -> Result<Vec<Obstacle>> {
+        Ok(Vec::new())
+    }
+
+    fn welcome(&self, _: Place, _: &LinkName) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn unwelcome(&self, _: Place, _: &LinkName) -> Result<()> {
         Ok(())
     }
 

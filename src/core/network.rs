@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
 
+use crate::family::Family;
 use crate::name::{Id, LinkName, Name, quoted};
 use crate::place::Place;
 use crate::{Code, Error, Result};
@@ -28,6 +29,38 @@ pub struct Network {
     pub isolation: Isolation,
     pub neighbours: Neighbours,
     pub masquerade: bool,
+    pub gateways: Gateways,
+    /// Cards of the host: what comes by them may open connections to all ports of members.
+    pub trusted: Vec<LinkName>,
+}
+
+/// How members are reached from outside, and reach it, by each family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gateways {
+    pub v4: Gateway,
+    pub v6: Gateway,
+}
+
+impl Gateways {
+    pub fn of(self, family: Family) -> Gateway {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gateway {
+    /// By published ports of the host; outside, they appear under the host's address.
+    #[default]
+    Nat,
+    /// As with `Nat`, and everybody with a route reaches every port.
+    Unprotected,
+    /// By their own addresses, as far as their ports are published; no address is translated.
+    Routed,
+    /// Not at all, nor does the host have an address on the bridge.
+    Isolated,
 }
 
 /// A destination, and the member or router of the network that leads there.
@@ -150,6 +183,10 @@ impl Subnet {
         self.net
     }
 
+    pub fn family(&self) -> Family {
+        Family::of(self.net.ip())
+    }
+
     pub fn gateway(&self) -> IpAddr {
         self.gateway
     }
@@ -237,6 +274,10 @@ fn first(net: IpNetwork) -> IpAddr {
 }
 
 impl Network {
+    pub fn has(&self, family: Family) -> bool {
+        self.subnets.iter().any(|s| s.family() == family)
+    }
+
     pub fn has_ipv6(&self) -> bool {
         self.subnets.iter().any(|s| s.net.is_ipv6())
     }

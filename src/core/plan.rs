@@ -2,11 +2,15 @@
 //!
 //! Filters come before what they guard and go after it; a link is complete before it is up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
-use crate::firewall::Element;
+use ipnetwork::IpNetwork;
+
+use crate::firewall::{Element, Slot};
 use crate::place::Place;
+use crate::port::{HostPort, Published};
 use crate::state::{Addr, Kind, Link, LinkKey, Route, State, SysctlKey};
 
 /// One step. Making it twice is the same as making it once.
@@ -27,6 +31,25 @@ pub enum Change {
     DelElement {
         place: Place,
         element: Element,
+    },
+    /// Binds a port of the host, so that nobody else can.
+    HoldPort {
+        place: Place,
+        port: HostPort,
+    },
+    FreePort {
+        place: Place,
+        port: HostPort,
+    },
+    /// Makes connection tracking forget every flow that one of these addresses has part in, for whoever gets the address
+    /// next must not inherit them, every flow towards these ports of the host, and every flow that was opened straight to
+    /// an address in these subnets. No difference of states leads to it; it goes with the addresses' last link, with
+    /// ports that are taken back, and with a firewall that was gone for a moment.
+    ForgetFlows {
+        place: Place,
+        addresses: BTreeSet<IpAddr>,
+        ports: Vec<Published>,
+        straight: Vec<IpNetwork>,
     },
     /// Adds a link as [`Link::born`]; with a port comes its card.
     AddLink {
@@ -65,12 +88,24 @@ pub fn diff(seen: &State, wanted: &State) -> Vec<Change> {
     plan.extend(stale_addrs.cloned().map(Change::DelAddr));
     plan.extend(leaving.iter().filter_map(|key| deletion(key, seen, &leaving)));
 
+    // A port is ours before anything is sent its way.
+    for &(place, port) in wanted.held.difference(&seen.held) {
+        plan.push(Change::HoldPort { place, port });
+    }
     for &place in wanted.frames.difference(&seen.frames) {
         let elements = elements_of(wanted, place).cloned().collect();
         plan.push(Change::PutFrame { place, elements });
     }
+    let stale_elements = stale_elements(seen, wanted);
+    let mut replaced = BTreeSet::new();
     for (place, element) in wanted.elements.difference(&seen.elements) {
         if seen.frames.contains(place) || !wanted.frames.contains(place) {
+            // What is in its place goes in the same transaction.
+            let old = element.slot().and_then(|slot| stale_elements.get(&(*place, slot)));
+            if let Some(&old) = old {
+                plan.push(Change::DelElement { place: *place, element: old.clone() });
+                replaced.insert((*place, old.clone()));
+            }
             plan.push(Change::AddElement { place: *place, element: element.clone() });
         }
     }
@@ -125,13 +160,23 @@ pub fn diff(seen: &State, wanted: &State) -> Vec<Change> {
             .map(Change::AddRoute),
     );
 
-    for (place, element) in seen.elements.difference(&wanted.elements) {
+    for gone in seen.elements.difference(&wanted.elements).filter(|e| !replaced.contains(*e)) {
+        let (place, element) = gone;
         if wanted.frames.contains(place) || !seen.frames.contains(place) {
             plan.push(Change::DelElement { place: *place, element: element.clone() });
         }
     }
     plan.extend(seen.frames.difference(&wanted.frames).map(|&place| Change::DelFrame { place }));
+    for &(place, port) in seen.held.difference(&wanted.held) {
+        plan.push(Change::FreePort { place, port });
+    }
     plan
+}
+
+/// What is in the way of others in their sets, and not wanted any more.
+fn stale_elements<'a>(seen: &'a State, wanted: &'a State) -> BTreeMap<(Place, Slot), &'a Element> {
+    let stale = seen.elements.difference(&wanted.elements);
+    stale.filter_map(|(place, element)| Some(((*place, element.slot()?), element))).collect()
 }
 
 /// True for a link that is not wanted any more, or is wanted as something else.
@@ -166,7 +211,10 @@ impl Change {
             Change::PutFrame { place, .. }
             | Change::DelFrame { place }
             | Change::AddElement { place, .. }
-            | Change::DelElement { place, .. } => *place,
+            | Change::DelElement { place, .. }
+            | Change::HoldPort { place, .. }
+            | Change::FreePort { place, .. }
+            | Change::ForgetFlows { place, .. } => *place,
             Change::AddLink { key, .. } | Change::SetLink { key, .. } | Change::DelLink { key } => key.place,
             Change::SetSysctl { key, .. } => key.place,
             Change::AddAddr(addr) | Change::DelAddr(addr) => addr.link.place,
@@ -184,7 +232,10 @@ impl Change {
             Change::PutFrame { .. }
             | Change::DelFrame { .. }
             | Change::AddElement { .. }
-            | Change::DelElement { .. } => false,
+            | Change::DelElement { .. }
+            | Change::HoldPort { .. }
+            | Change::FreePort { .. }
+            | Change::ForgetFlows { .. } => false,
             Change::AddLink { key, link: made, .. } | Change::SetLink { key, link: made } => {
                 key == link || port_of(key, made)
             }
@@ -203,11 +254,19 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Change::PutFrame { place, elements } => {
-                write!(f, "+ {place} table inet bowline ({} elements)", elements.len())
+                write!(f, "+ {place} tables bowline ({} elements)", elements.len())
             }
-            Change::DelFrame { place } => write!(f, "- {place} table inet bowline"),
+            Change::DelFrame { place } => write!(f, "- {place} tables bowline"),
             Change::AddElement { place, element } => write!(f, "+ {place} element {element}"),
             Change::DelElement { place, element } => write!(f, "- {place} element {element}"),
+            Change::HoldPort { place, port } => write!(f, "+ {place} hold {port}"),
+            Change::FreePort { place, port } => write!(f, "- {place} hold {port}"),
+            Change::ForgetFlows { place, addresses, ports, straight } => {
+                let of = addresses.iter().map(ToString::to_string);
+                let of = of.chain(ports.iter().map(ToString::to_string));
+                let all: Vec<String> = of.chain(straight.iter().map(ToString::to_string)).collect();
+                write!(f, "- {place} flows of {}", all.join(", "))
+            }
             Change::AddLink { key, link, .. } => write!(f, "+ {key} {link}"),
             Change::SetLink { key, link } => write!(f, "~ {key} {link}"),
             Change::DelLink { key } => write!(f, "- {key}"),

@@ -12,6 +12,8 @@ use crate::firewall::Element;
 use crate::mac::Mac;
 use crate::name::{Id, LinkName};
 use crate::place::Place;
+use crate::port::HostPort;
+use crate::rate::Rate;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
@@ -23,6 +25,8 @@ pub struct State {
     /// The namespaces that hold our nftables table with its constant chains.
     pub frames: BTreeSet<Place>,
     pub elements: BTreeSet<(Place, Element)>,
+    /// Ports of the host that are bound, so that nobody else can have them.
+    pub held: BTreeSet<(Place, HostPort)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,8 +48,12 @@ pub struct Link {
     pub master: Option<LinkName>,
     /// An isolated port reaches the bridge itself and no other isolated port.
     pub isolated: bool,
+    /// A hairpin port gets back what it sent to itself by way of a translated address.
+    pub hairpin: bool,
     /// Largest super-packet for segmentation and receive offload, both families; None leaves the kernel's choice.
     pub gso: Option<u32>,
+    /// The most that leaves by it.
+    pub rate: Option<Rate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +105,7 @@ impl State {
         self.sysctls.extend(other.sysctls);
         self.frames.extend(other.frames);
         self.elements.extend(other.elements);
+        self.held.extend(other.held);
     }
 
     pub fn set_sysctl(&mut self, place: Place, path: impl Into<String>, value: impl Into<String>) {
@@ -122,6 +131,7 @@ impl State {
                 .collect(),
             frames: self.frames.iter().filter(|&&p| p == place).copied().collect(),
             elements: self.elements.iter().filter(|(p, _)| *p == place).cloned().collect(),
+            held: self.held.iter().filter(|(p, _)| *p == place).copied().collect(),
         }
     }
 }
@@ -147,7 +157,18 @@ impl LinkKey {
 
 impl Link {
     pub fn new(kind: Kind, mtu: u32) -> Link {
-        Link { kind, owner: None, mtu, up: false, mac: None, master: None, isolated: false, gso: None }
+        Link {
+            kind,
+            owner: None,
+            mtu,
+            up: false,
+            mac: None,
+            master: None,
+            isolated: false,
+            hairpin: false,
+            gso: None,
+            rate: None,
+        }
     }
 
     pub fn loopback() -> Link {
@@ -155,13 +176,13 @@ impl Link {
     }
 
     /// The link as adding it leaves it. A port may be up at once, for nothing passes before its card is up;
-    /// an isolated one may not, for isolation can only be asked of a port that exists.
+    /// an isolated or shaped one may not, for that can only be asked of a port that exists.
     pub fn born(&self) -> Link {
         let up = match self.kind {
-            Kind::Port { .. } => self.up && !self.isolated,
+            Kind::Port { .. } => self.up && !self.isolated && self.rate.is_none(),
             Kind::Loopback | Kind::Bridge | Kind::Card { .. } => false,
         };
-        Link { up, isolated: false, ..self.clone() }
+        Link { up, isolated: false, hairpin: false, rate: None, ..self.clone() }
     }
 
     /// True where this link, as seen, is as wanted. What is wanted as None is not compared.
@@ -175,6 +196,8 @@ impl Link {
             && self.up == wanted.up
             && self.master == wanted.master
             && self.isolated == wanted.isolated
+            && self.hairpin == wanted.hairpin
+            && self.rate == wanted.rate
             && (wanted.mac.is_none() || self.mac == wanted.mac)
             && (wanted.gso.is_none() || self.gso == wanted.gso)
     }
@@ -205,8 +228,14 @@ impl fmt::Display for Link {
         if self.isolated {
             write!(f, " isolated on")?;
         }
+        if self.hairpin {
+            write!(f, " hairpin on")?;
+        }
         if let Some(gso) = self.gso {
             write!(f, " gso_max_size {gso}")?;
+        }
+        if let Some(rate) = self.rate {
+            write!(f, " rate {rate}")?;
         }
         match self.owner {
             Some(owner) => write!(f, " owner {owner}"),
@@ -231,8 +260,9 @@ impl fmt::Display for Route {
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.frames.iter().try_for_each(|place| writeln!(f, "{place} table inet bowline"))?;
+        self.frames.iter().try_for_each(|place| writeln!(f, "{place} tables bowline"))?;
         self.elements.iter().try_for_each(|(place, element)| writeln!(f, "{place} element {element}"))?;
+        self.held.iter().try_for_each(|(place, port)| writeln!(f, "{place} hold {port}"))?;
         self.links.iter().try_for_each(|(key, link)| writeln!(f, "{key} {link}"))?;
         self.sysctls
             .iter()

@@ -6,14 +6,17 @@ use ipnetwork::IpNetwork;
 use proptest::prelude::*;
 
 use crate::driver;
-use crate::endpoint::{Endpoint, Interface};
+use crate::endpoint::{Endpoint, Guard, Interface};
+use crate::family::Family;
 use crate::kernel::{Kernel as _, Scope};
 use crate::mac::Mac;
 use crate::memory::Kernel;
 use crate::name::{Id, Name};
-use crate::network::{Isolation, Mtu, Neighbours, Network, Subnet, prefix};
+use crate::network::{Gateway, Gateways, Isolation, Mtu, Neighbours, Network, Subnet, prefix};
 use crate::place::Place;
 use crate::plan::diff;
+use crate::port::{At, Ports, Protocol, Published};
+use crate::rate::Rate;
 use crate::state::State;
 
 /// What a host could be asked to hold: networks, and endpoints on some of them.
@@ -34,6 +37,7 @@ impl World {
                 all.extend(driver::bridge::interface(network, endpoint, interface));
             }
             all.extend(driver::default_routes(endpoint, find));
+            all.extend(driver::published::state(endpoint, find));
         }
         all
     }
@@ -64,12 +68,17 @@ fn network(n: u8) -> impl Strategy<Value = Network> {
                 isolation,
                 neighbours,
                 masquerade: yes[0] != yes[1],
+                gateways: Gateways {
+                    v4: if yes[1] { Gateway::Nat } else { Gateway::Routed },
+                    v6: if yes[2] { Gateway::Nat } else { Gateway::Unprotected },
+                },
+                trusted: Vec::new(),
             }
         },
     )
 }
 
-fn endpoint(n: u8, networks: &[Network], joined: &[bool], priority: i32) -> Endpoint {
+fn endpoint(n: u8, networks: &[Network], joined: &[bool], priority: i32, published: &[u16]) -> Endpoint {
     let on = networks.iter().zip(joined).filter(|(_, joined)| **joined).map(|(network, _)| network);
     let interfaces = on.enumerate().map(|(i, network)| Interface {
         network: network.id,
@@ -78,13 +87,34 @@ fn endpoint(n: u8, networks: &[Network], joined: &[bool], priority: i32) -> Endp
         mac: Mac::local((u64::from(n) << 8) + i as u64),
         addresses: network.subnets.iter().map(|s| member(s.net(), n)).collect(),
         gw_priority: priority * i as i32,
+        rate_in: (priority == 0).then(|| Rate::new(1_000_000).unwrap()),
+        rate_out: None,
     });
     Endpoint {
         id: Id(0x100 + u128::from(n)),
         name: format!("ep{n}").parse().unwrap(),
         place: Place(100 + u64::from(n)),
         interfaces: interfaces.collect(),
+        published: published.iter().map(|&port| published_port(n, port)).collect(),
+        guard: if published.len() == 1 { Guard::Off } else { Guard::On },
     }
+}
+
+/// The ports of one endpoint are nobody else's: otherwise they would clash, which is a refusal and not a world.
+fn published_port(n: u8, port: u16) -> Published {
+    let host = u16::from(n) * 1000 + port * 8 + 1;
+    let (last, first) = match port % 3 {
+        0 => (host, 80),
+        1 => (host + 3, host),
+        _ => (host + 3, 9000),
+    };
+    let at = match port % 4 {
+        0 => At::Everywhere,
+        1 => At::All(Family::V4),
+        2 => At::All(Family::V6),
+        _ => At::One([127, 0, 0, 1].into()),
+    };
+    Published { at, protocol: Protocol::Tcp, host: Ports::new(host, last).unwrap(), first }
 }
 
 fn member(net: IpNetwork, n: u8) -> IpNetwork {
@@ -98,13 +128,19 @@ fn member(net: IpNetwork, n: u8) -> IpNetwork {
 
 fn world() -> impl Strategy<Value = World> {
     let networks = (network(1), network(2), network(3), any::<[bool; 3]>());
-    (networks, any::<[[bool; 3]; 4]>(), -1i32..2).prop_map(|((a, b, c, kept), joined, priority)| {
-        let networks: Vec<_> =
-            [a, b, c].into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(n, _)| n).collect();
-        let endpoints =
-            (0..).zip(joined).map(|(n, joined)| endpoint(n, &networks, &joined, priority)).collect();
-        World { networks, endpoints }
-    })
+    let ports = proptest::collection::btree_set(0u16..60, 0..4);
+    let ports = ports.prop_map(|ports| ports.into_iter().collect::<Vec<_>>());
+    (networks, any::<[[bool; 3]; 4]>(), -1i32..2, ports).prop_map(
+        |((a, b, c, kept), joined, priority, ports)| {
+            let networks: Vec<_> =
+                [a, b, c].into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(n, _)| n).collect();
+            let endpoints = (0..)
+                .zip(joined)
+                .map(|(n, joined)| endpoint(n, &networks, &joined, priority, &ports))
+                .collect();
+            World { networks, endpoints }
+        },
+    )
 }
 
 /// Another hand takes away every n-th object.
@@ -118,6 +154,7 @@ fn sabotage(state: &mut State, seed: usize) {
     state.addrs.retain(|_| stays());
     state.routes.retain(|_| stays());
     state.elements.retain(|_| stays());
+    state.held.retain(|_| stays());
     state.sysctls.retain(|_, _| stays());
     state.links.values_mut().for_each(|link| link.up = stays());
 }

@@ -5,8 +5,11 @@ mod dirs;
 mod labels;
 pub mod manager;
 mod ready;
+mod relay;
 pub mod run;
 mod server;
+mod sockets;
 pub mod store;
 
 pub use run::{Options, run};
+pub use sockets::{NoSockets, Sockets};

@@ -5,20 +5,23 @@
 
 mod attach;
 mod endpoints;
+mod firewall;
 mod heal;
 mod hosts;
 mod index;
 mod keeper;
 mod networks;
+mod ports;
 mod reaper;
 mod recover;
+mod relay;
 mod seat;
 mod subnets;
 mod system;
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bowline_api::v1::{Event, EventKind};
@@ -29,6 +32,8 @@ use bowline_core::{Code, Error, Result};
 use tokio::sync::broadcast;
 
 use crate::config::Config;
+use crate::relay::Relays;
+use crate::sockets::Sockets;
 use crate::store::Store;
 use hosts::Hosts;
 use index::Index;
@@ -39,6 +44,8 @@ pub use system::version;
 
 pub struct Manager {
     kernel: Arc<dyn Kernel>,
+    sockets: Arc<dyn Sockets>,
+    relays: OnceLock<Relays>,
     /// The daemon's own namespace, where networks live unless a caller brings another.
     host: Place,
     store: Store,
@@ -78,6 +85,7 @@ impl Manager {
     /// Loads what is remembered. The kernel is not touched before [`Manager::recover`].
     pub fn new(
         kernel: Arc<dyn Kernel>,
+        sockets: Arc<dyn Sockets>,
         host: Place,
         store: Store,
         config: Config,
@@ -97,6 +105,8 @@ impl Manager {
         })?;
         let manager = Manager {
             kernel,
+            sockets,
+            relays: OnceLock::new(),
             host,
             store,
             config: RwLock::new(config),

@@ -19,6 +19,7 @@ use crate::config::{self, Config, LogFormat};
 use crate::manager::{Manager, Paths};
 use crate::ready::Ready;
 use crate::server::{self, Shared, Socket};
+use crate::sockets::Sockets;
 use crate::store::{Boot, Store};
 
 pub const RUN_DIR: &str = "/run/bowline";
@@ -38,7 +39,7 @@ pub struct Options {
 }
 
 /// Serves until a signal ends it.
-pub fn run(options: Options, kernel: Arc<dyn Kernel>) -> Result<()> {
+pub fn run(options: Options, kernel: Arc<dyn Kernel>, sockets: Arc<dyn Sockets>) -> Result<()> {
     let begun = Instant::now();
     let config = Config::load(options.config.as_deref())?;
     log::start(
@@ -60,7 +61,7 @@ pub fn run(options: Options, kernel: Arc<dyn Kernel>) -> Result<()> {
     let socket = Socket::bind(&paths.socket, &config.group)?;
     let socket_path = paths.socket.clone();
     let pid_file = paths.run_dir.join("daemon.pid");
-    let served = Manager::new(kernel, host, store, config, paths)
+    let served = Manager::new(kernel, sockets, host, store, config, paths)
         .and_then(|manager| serve(&Arc::new(manager), socket, &pid_file, options.ready, begun));
     // Nothing of the containers' is touched: they work on without us.
     Socket::remove(&socket_path);
@@ -81,6 +82,7 @@ fn serve(
 
     let ready = Ready::default();
     let hold = ready.hold("the first look at the kernel");
+    manager.relay_on(runtime.handle().clone());
     let notices = manager.watch()?;
     manager.recover()?;
     let reaper = manager.clone();

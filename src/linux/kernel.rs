@@ -10,24 +10,32 @@ mod host;
 mod link;
 mod mark;
 mod observe;
+mod rate;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bowline_core::kernel::{Facts, Scope, Tell};
+use bowline_core::firewall::Element;
+use bowline_core::kernel::{Facts, Obstacle, Scope, Tell};
+use bowline_core::name::LinkName;
 use bowline_core::place::{Door, Place};
 use bowline_core::plan::Change;
+use bowline_core::port::{HostPort, Ports, Protocol};
 use bowline_core::state::State;
 use bowline_core::{Code, Error, Result};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use crate::nft::Nft;
-use crate::{fault, netns};
+use crate::{dial, fault, foreign, hold, netns};
 use guest::Guest;
 use host::Host;
 
@@ -76,6 +84,23 @@ impl Kernel {
     /// How many changes to the kernel this process has made.
     pub fn calls_made() -> u64 {
         fault::calls_made()
+    }
+
+    /// A second file of the socket that holds a port, made to hear.
+    pub fn listen(&self, place: Place, port: &HostPort) -> Result<Option<OwnedFd>> {
+        self.host_or_closed(place)?.held(|held| held.listen(port))
+    }
+
+    /// A socket in a host's namespace on its way to an endpoint.
+    pub fn dial(&self, place: Place, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {
+        let host = self.host_or_closed(place).map_err(io::Error::other)?;
+        host.enter(|| Ok(dial::dial(protocol, to))).map_err(io::Error::other)?
+    }
+
+    /// Where firewalld is spoken to. It knows the daemon's own namespace only.
+    fn bus_of(&self, place: Place) -> Option<&'static Path> {
+        let bus = Path::new("/run/dbus/system_bus_socket");
+        (place == self.host() && bus.exists()).then_some(bus)
     }
 
     fn hosts(&self) -> Vec<Arc<Host>> {
@@ -180,6 +205,61 @@ impl bowline_core::kernel::Kernel for Kernel {
         apply::apply(self, changes)
     }
 
+    fn ephemeral(&self, place: Place) -> Result<Vec<Ports>> {
+        self.host_or_closed(place)?.enter(hold::ephemeral)
+    }
+
+    fn is_free(&self, place: Place, port: &HostPort) -> Result<bool> {
+        self.host_or_closed(place)?.enter(|| hold::is_free(port))
+    }
+
+    fn holders(&self, place: Place, port: &HostPort) -> Vec<String> {
+        let holders = |host: Arc<Host>| host.enter(|| Ok(hold::holders(port)));
+        let found = self.host_or_closed(place).and_then(holders).unwrap_or_default();
+        found.iter().map(|h| format!("{} (pid {}) at {}", h.command, h.pid, h.at)).collect()
+    }
+
+    fn owns_tables(&self, place: Place) -> bool {
+        let owns = |host: Arc<Host>| host.nft(|nft| Ok(nft.is_owner()));
+        self.host_or_closed(place).and_then(owns).unwrap_or(false)
+    }
+
+    fn release_tables(&self, place: Place, elements: &BTreeSet<Element>) -> Result<()> {
+        let host = self.host_or_closed(place)?;
+        // Before they are anybody's, so that nothing is missed.
+        host.watch_tables();
+        host.nft(|nft| {
+            nft.disown();
+            nft.put_frame(elements)
+        })
+    }
+
+    fn obstacles(&self, place: Place, bridges: &[LinkName]) -> Result<Vec<Obstacle>> {
+        let found = self.host_or_closed(place)?.enter(|| foreign::obstacles(bridges))?;
+        Ok(found.into_iter().map(obstacle).collect())
+    }
+
+    fn welcome(&self, place: Place, bridge: &LinkName) -> Result<Vec<String>> {
+        let mut done = Vec::new();
+        if self.host_or_closed(place)?.enter(|| foreign::welcome(bridge))? {
+            done.push(format!("Docker's chain DOCKER-USER accepts {bridge}"));
+        }
+        if let Some(bus) = self.bus_of(place)
+            && let Some(zone) = foreign::firewalld::join(bus, bridge)?
+        {
+            done.push(format!("firewalld has {bridge} in its zone {zone}"));
+        }
+        Ok(done)
+    }
+
+    fn unwelcome(&self, place: Place, bridge: &LinkName) -> Result<()> {
+        self.host_or_closed(place)?.enter(|| foreign::unwelcome(bridge))?;
+        match self.bus_of(place) {
+            Some(bus) => foreign::firewalld::leave(bus, bridge),
+            None => Ok(()),
+        }
+    }
+
     fn watch(&self, place: Place, tell: Tell) -> Result<()> {
         let host = self.host_or_closed(place)?;
         let (far, near) = pipe2(OFlag::O_CLOEXEC)
@@ -188,4 +268,10 @@ impl bowline_core::kernel::Kernel for Kernel {
         self.leashes.lock().unwrap_or_else(PoisonError::into_inner).push((place, near));
         Ok(())
     }
+}
+
+fn obstacle(found: foreign::Obstacle) -> Obstacle {
+    let how = found.to_string();
+    let foreign::Obstacle { table, chain, tool, fix, .. } = found;
+    Obstacle { table, chain, tool, how, fix }
 }

@@ -1,13 +1,19 @@
 //! What bowline does to a Linux kernel: the only crate that speaks netlink and nftables, enters namespaces, writes
 //! sysctls, and may say `unsafe`. All of it is blocking.
 
+pub mod hold;
 pub mod kernel;
 pub mod netns;
 pub mod nft;
 pub mod process;
 
+mod conntrack;
+mod dial;
 mod fault;
+mod foreign;
 mod netlink;
 mod sysctl;
 
+pub use dial::reset_on_close;
+pub use hold::raise_file_limit;
 pub use kernel::{Kernel, Options};

@@ -1,9 +1,10 @@
-//! The host's firewall table, `inet bowline`, spoken to the kernel over one kept netlink socket.
+//! The host's two firewall tables, `inet bowline` and `bridge bowline`, spoken to the kernel over one kept netlink socket.
 //! Every change is one transaction that may be made twice; no other table is ever changed or dumped.
 
 mod batch;
 mod element;
 mod frame;
+mod hooks;
 mod refusal;
 mod rule;
 mod seen;
@@ -14,7 +15,8 @@ mod wire;
 
 use std::collections::BTreeSet;
 
-use bowline_core::firewall::{Element, Set};
+use bowline_core::firewall::hooks::Hooks;
+use bowline_core::firewall::{Element, Set, Table};
 use bowline_core::{Code, Error, Result};
 use nix::errno::Errno;
 
@@ -26,30 +28,43 @@ use socket::Socket;
 /// How often a step is begun anew because somebody else was at the tables meanwhile.
 const TRIES: u32 = 16;
 
-/// The table of one host namespace, and the socket that owns it. Closing that socket is slow (it waits until what was
+/// The tables of one host namespace, and the socket that owns them. Closing that socket is slow (it waits until what was
 /// deleted is let go of), so it is kept.
 #[derive(Debug)]
 pub struct Nft {
     socket: Socket,
-    /// Whether the kernel lets a socket own a table that outlives it. Taken for true until it refuses.
+    /// Whether tables are put to be owned by the socket and to outlive it. True until the kernel refuses, or somebody
+    /// else is to have them.
     owns: bool,
     /// Whether the kernel can delete what may not be there. Taken for true until it refuses.
     destroys: bool,
-    /// Whether this socket has put the table, or made sure that no other owns it.
+    /// Whether this socket has put the tables, or made sure that no other owns them.
     settled: bool,
+    /// Whether the tables are this socket's now.
+    owner: bool,
+    /// The administrator's rules, which the tables are put with.
+    hooks: Hooks,
 }
 
 impl Nft {
     /// Opens a socket in the calling thread's network namespace.
     pub fn open() -> Result<Nft> {
-        Ok(Nft { socket: Socket::open()?, owns: true, destroys: true, settled: false })
+        Ok(Nft {
+            socket: Socket::open()?,
+            owns: true,
+            destroys: true,
+            settled: false,
+            owner: false,
+            hooks: Hooks::default(),
+        })
     }
 
-    /// Puts our table there, in place of any table of that name, holding exactly these elements.
+    /// Puts our tables there, in place of any of that name, holding exactly these elements.
     pub fn put_frame(&mut self, elements: &BTreeSet<Element>) -> Result<()> {
         loop {
             let mut batch = Batch::new();
             frame::replace(&mut batch, if self.owns { Tenure::Owned } else { Tenure::Plain });
+            hooks::fill(&mut batch, &self.hooks);
             batch.elements(Verb::Add, elements);
             match self.socket.transact(&mut batch) {
                 Ok(()) => break,
@@ -60,38 +75,78 @@ impl Nft {
             }
         }
         self.settled = true;
+        self.owner = self.owns;
         Ok(())
     }
 
-    /// Deletes our table. Succeeds where there is none.
+    /// From the next [`Nft::put_frame`] on the tables are put with these rules of the administrator's.
+    pub fn keep_hooks(&mut self, hooks: Hooks) {
+        self.hooks = hooks;
+    }
+
+    /// Puts these rules of the administrator's in place of those in the tables, all of them or none; where there are no
+    /// tables yet, they are put with them.
+    pub fn put_hooks(&mut self, hooks: Hooks) -> Result<()> {
+        self.claim()?;
+        if !self.are_absent()? {
+            let mut batch = Batch::new();
+            hooks::replace(&mut batch, &hooks);
+            self.socket.transact(&mut batch).map_err(|fault| self.explain(&batch, fault))?;
+        }
+        self.hooks = hooks;
+        Ok(())
+    }
+
+    /// From the next [`Nft::put_frame`] on the tables are nobody's: they stay when bowline goes, and anybody may change
+    /// or delete them.
+    pub fn disown(&mut self) {
+        self.owns = false;
+    }
+
+    /// Whether nobody else can change the tables, as far as this socket has put or claimed them.
+    /// What the kernel knows our socket by: notices of our own changes come from there.
+    pub fn port(&self) -> u32 {
+        self.socket.port()
+    }
+
+    pub fn is_owner(&self) -> bool {
+        self.owner
+    }
+
+    /// Deletes our tables. Succeeds where there are none.
     pub fn del_frame(&mut self) -> Result<()> {
         let mut batch = Batch::new();
-        frame::delete(&mut batch);
-        match self.socket.transact(&mut batch) {
-            Ok(()) => {}
-            Err(Fault::Refused(all)) if all.iter().all(is_absence) => {}
-            Err(fault) => return Err(self.explain(&batch, fault)),
-        }
+        frame::remove(&mut batch);
+        self.socket.transact(&mut batch).map_err(|fault| self.explain(&batch, fault))?;
         self.settled = false;
+        self.owner = false;
         Ok(())
     }
 
-    /// Takes over a table that an ended process left behind, so that no foreign `nft flush ruleset` deletes it.
-    /// [`Nft::put_frame`] and [`Nft::change`] do so by themselves. Succeeds where there is no table.
+    /// Takes over tables that an ended process left behind, so that no foreign `nft flush ruleset` deletes them.
+    /// [`Nft::put_frame`] and [`Nft::change`] do so by themselves. Succeeds where there are no tables.
     pub fn claim(&mut self) -> Result<()> {
         if self.settled {
             return Ok(());
         }
-        let Some(table) = self.table()? else { return Ok(()) };
-        if table.owner.is_some_and(|owner| owner != self.socket.port()) {
-            return Err(owned_by_another(table.owner));
+        let mut batch = Batch::new();
+        let (mut all_there, mut all_ours) = (true, true);
+        for &of in Table::ALL {
+            let Some(table) = self.table(of)? else {
+                all_there = false;
+                continue;
+            };
+            if table.owner.is_some_and(|owner| owner != self.socket.port()) {
+                return Err(owned_by_another(of, table.owner));
+            }
+            if table.is_orphan() {
+                frame::claim(&mut batch, of);
+            }
+            all_ours &= table.is_orphan() || table.owner.is_some();
         }
-        if table.is_orphan() {
-            let mut batch = Batch::new();
-            frame::claim(&mut batch);
-            self.socket.transact(&mut batch).map_err(|fault| self.explain(&batch, fault))?;
-        }
-        self.settled = true;
+        self.socket.transact(&mut batch).map_err(|fault| self.explain(&batch, fault))?;
+        self.settled = all_there;
+        self.owner = all_there && all_ours;
         Ok(())
     }
 
@@ -106,11 +161,14 @@ impl Nft {
         if !del.iter().all(blind) {
             return self.change_by_looking(add, del);
         }
-        // A prefix is two entries, and one of them may belong to another prefix: so that is deleted whole or not at all.
-        let (prefixes, links): (Vec<_>, Vec<_>) = del.iter().partition(|e| element::is_prefix(e));
+        // What is deleted by its place alone is exactly that. A prefix is two entries, one of which may belong to another
+        // prefix; and in the place of what leads somewhere may be something that leads elsewhere, or a span around it.
+        let (prefixes, rest): (Vec<_>, Vec<_>) = del.iter().partition(|e| element::is_prefix(e));
+        let (leading, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|e| e.slot().is_some());
+        let leading = self.of_these_are_there(leading)?;
         let mut batch = Batch::new();
-        batch.elements(Verb::Destroy, links);
-        batch.elements(Verb::Delete, prefixes);
+        batch.elements(Verb::Destroy, rest);
+        batch.elements(Verb::Delete, prefixes.into_iter().chain(leading));
         batch.elements(Verb::Add, add);
         match self.socket.transact(&mut batch) {
             Ok(()) => Ok(()),
@@ -125,13 +183,26 @@ impl Nft {
         }
     }
 
+    /// Looks at the place of each, and at nothing else.
+    fn of_these_are_there<'a>(&mut self, elements: Vec<&'a Element>) -> Result<Vec<&'a Element>> {
+        let mut there = Vec::new();
+        for element in elements {
+            let is_there = seen::is_there(&mut self.socket, element);
+            let what = || format!("look for element {element}");
+            if is_there.map_err(|fault| refusal::explain(fault, what))? {
+                there.push(element);
+            }
+        }
+        Ok(there)
+    }
+
     /// Deleting what is not there fails the whole transaction, for prefixes and, before kernel 6.3, for all. So look
     /// first, and look again if it went in between.
     fn change_by_looking(&mut self, add: &[Element], del: &[Element]) -> Result<()> {
         for _ in 0..TRIES {
             let there = match self.elements()? {
                 Some(there) => there,
-                None if self.table()?.is_none() => BTreeSet::new(),
+                None if self.are_absent()? => BTreeSet::new(),
                 None => return Err(altered()),
             };
             let del: Vec<&Element> = del.iter().filter(|e| there.contains(&element::canonical(e))).collect();
@@ -147,14 +218,14 @@ impl Nft {
         Err(busy())
     }
 
-    /// What our table holds, all of one moment. None where the table is not there, or is not as
+    /// What our tables hold, all of one moment. None where one of them is not there, or is not as
     /// [`Nft::put_frame`] makes it: one of another version, or one that somebody else has changed.
     pub fn elements(&mut self) -> Result<Option<BTreeSet<Element>>> {
         for _ in 0..TRIES {
             match self.look() {
                 Ok(elements) => return Ok(elements),
                 Err(Fault::Interrupted) => {}
-                Err(fault) => return Err(refusal::explain(fault, || "read the firewall table".into())),
+                Err(fault) => return Err(refusal::explain(fault, || "read the firewall tables".into())),
             }
         }
         Err(busy())
@@ -179,20 +250,31 @@ impl Nft {
         Ok(elements)
     }
 
-    fn table(&mut self) -> Result<Option<seen::Table>> {
-        seen::table(&mut self.socket)
-            .map_err(|fault| refusal::explain(fault, || "look for the firewall table".into()))
+    fn are_absent(&mut self) -> Result<bool> {
+        for &of in Table::ALL {
+            if self.table(of)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn table(&mut self, of: Table) -> Result<Option<seen::Properties>> {
+        seen::table(&mut self.socket, of)
+            .map_err(|fault| refusal::explain(fault, || "look for the firewall tables".into()))
     }
 
     /// The error of a refused transaction. Being refused an operation, and not all of them, means that the table is
     /// another's.
     fn explain(&mut self, batch: &Batch<'_>, fault: Fault) -> Error {
         let denied = |all: &[Refusal]| all.iter().any(|r| r.op.is_some() && r.errno == Errno::EPERM);
-        if matches!(&fault, Fault::Refused(all) if denied(all))
-            && let Ok(Some(table)) = self.table()
-            && table.owner.is_some_and(|owner| owner != self.socket.port())
-        {
-            return owned_by_another(table.owner);
+        if matches!(&fault, Fault::Refused(all) if denied(all)) {
+            for &of in Table::ALL {
+                let owner = self.table(of).ok().flatten().and_then(|table| table.owner);
+                if owner.is_some_and(|owner| owner != self.socket.port()) {
+                    return owned_by_another(of, owner);
+                }
+            }
         }
         refusal::explain_batch(batch, fault)
     }
@@ -212,8 +294,9 @@ fn refuses_destroy(batch: &Batch<'_>, refusal: &Refusal) -> bool {
     batch.what(refusal).is_some_and(batch::What::is_destruction) && refusal.errno == Errno::EINVAL
 }
 
-fn owned_by_another(owner: Option<u32>) -> Error {
-    let error = Error::new(Code::DaemonRunning, "another process owns the firewall table inet bowline");
+fn owned_by_another(table: Table, owner: Option<u32>) -> Error {
+    let what = format!("another process owns the firewall table {}", batch::shown(table));
+    let error = Error::new(Code::DaemonRunning, what);
     let error = match owner {
         Some(port) => error.because(format!("its netlink port, usually its pid, is {port}")),
         None => error,
@@ -222,9 +305,9 @@ fn owned_by_another(owner: Option<u32>) -> Error {
 }
 
 fn altered() -> Error {
-    Error::new(Code::Kernel, "the firewall table inet bowline is not as bowline made it")
-        .because("another program has changed it")
-        .fix("restart the bowline daemon, which puts it anew")
+    Error::new(Code::Kernel, "the firewall tables are not as bowline made them")
+        .because("another program has changed them")
+        .fix("restart the bowline daemon, which puts them anew")
 }
 
 fn busy() -> Error {

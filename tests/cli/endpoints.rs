@@ -13,10 +13,10 @@ fn endpoints_are_listed_and_shown() {
         &daemon,
         "endpoint ls",
         &expect![[r#"
-        NAME  STATE    NETWORKS    ADDRESSES       INTERFACES
-        old   stopped  -           -               -
-        web   live     front,back  10.9.0.5/24 +2  eth0,eth1
-    "#]],
+            NAME  STATE    NETWORKS    ADDRESSES       INTERFACES  PORTS
+            old   stopped  -           -               -           -
+            web   live     front,back  10.9.0.5/24 +2  eth0,eth1   -
+        "#]],
     );
     shows(
         &daemon,
@@ -61,7 +61,7 @@ fn endpoints_are_listed_and_shown() {
 }
 
 /// The path of a namespace that can be opened: which one it is does not matter where nothing is done to it.
-fn a_namespace(daemon: &Daemon) -> String {
+pub(super) fn a_namespace(daemon: &Daemon) -> String {
     let path = daemon.path("netns");
     std::os::unix::fs::symlink("/proc/self/ns/net", &path).unwrap();
     path.display().to_string()
@@ -184,9 +184,9 @@ fn endpoints_are_connected_disconnected_and_removed() {
         &daemon,
         "endpoint ls",
         &expect![[r#"
-        NAME  STATE  NETWORKS  ADDRESSES  INTERFACES
-        [0]
-    "#]],
+            NAME  STATE  NETWORKS  ADDRESSES  INTERFACES  PORTS
+            [0]
+        "#]],
     );
 }
 

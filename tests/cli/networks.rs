@@ -60,26 +60,26 @@ fn networks_are_shown_to_people() {
         &daemon,
         "network show front back",
         &expect![[r#"
-        front
-          driver      bridge bl-front, MTU 1500
-          subnet      10.9.0.0/24, gateway 10.9.0.254, 3 of 254 addresses used
-          access      members reach one another; from outside only published ports are open; they leave under the host's address
-          label       tier=web
-          created     TIME
-          id          ID
-          ENDPOINT  INTERFACE  ADDRESSES    MAC
-          web       eth0       10.9.0.5/24  02:00:00:00:00:05
+            front
+              driver      bridge bl-front, MTU 1500
+              subnet      10.9.0.0/24, gateway 10.9.0.254, 3 of 254 addresses used
+              access      members reach one another; from outside only published ports are open; they leave under the host's address
+              label       tier=web
+              created     TIME
+              id          ID
+              ENDPOINT  INTERFACE  ADDRESSES    MAC                PORTS
+              web       eth0       10.9.0.5/24  02:00:00:00:00:05  -
 
-        back
-          driver      bridge bl-back, MTU 1400, super-packets of 196608 bytes
-          subnet      10.8.0.0/24, gateway 10.8.0.1, 2 of 254 addresses used
-          subnet      fd00:8::/64, gateway fd00:8::1, 2 addresses used
-          access      members reach neither one another nor anything outside
-          created     TIME
-          id          ID
-          ENDPOINT  INTERFACE  ADDRESSES                 MAC
-          web       eth1       10.8.0.2/24,fd00:8::2/64  02:00:00:00:00:06
-    "#]],
+            back
+              driver      bridge bl-back, MTU 1400, super-packets of 196608 bytes
+              subnet      10.8.0.0/24, gateway 10.8.0.1, 2 of 254 addresses used
+              subnet      fd00:8::/64, gateway fd00:8::1, 2 addresses used
+              access      members reach neither one another nor anything outside
+              created     TIME
+              id          ID
+              ENDPOINT  INTERFACE  ADDRESSES                 MAC                PORTS
+              web       eth1       10.8.0.2/24,fd00:8::2/64  02:00:00:00:00:06  -
+        "#]],
     );
     shows(
         &daemon,
@@ -173,7 +173,6 @@ fn networks_are_made_changed_and_removed() {
             + netns:1 element within { bl-new . bl-new }
             + netns:1 element masquerade4 { 10.7.0.0/24 }
             + netns:1/bl-new bridge mtu 1500 up address MAC owner ID
-            ~ netns:1 sysctl net/ipv4/conf/bl-new/route_localnet = 0
             ~ netns:1 sysctl net/ipv6/conf/bl-new/accept_dad = 0
             ~ netns:1 sysctl net/ipv6/conf/bl-new/accept_ra = 0
             ~ netns:1 sysctl net/ipv6/conf/bl-new/disable_ipv6 = 1

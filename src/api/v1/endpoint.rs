@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{Expose, Port, PublishSpec};
+
 /// A namespace to be connected to one or more networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,7 +21,39 @@ pub struct CreateEndpoint {
     #[serde(default)]
     pub networks: Vec<Join>,
     #[serde(default)]
+    pub publish: Vec<PublishSpec>,
+    /// Ports that its programs listen at.
+    #[serde(default)]
+    pub expose: Vec<Expose>,
+    /// Publish every exposed port at a free port of the host.
+    #[serde(default)]
+    pub publish_all: bool,
+    /// Drop what it sends under addresses that are not its own.
+    #[serde(default = "yes")]
+    pub antispoof: bool,
+    #[serde(default)]
     pub labels: BTreeMap<String, String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl CreateEndpoint {
+    /// The defaults, under a name, on no network yet.
+    pub fn named(name: impl Into<String>, netns: Netns) -> CreateEndpoint {
+        CreateEndpoint {
+            name: name.into(),
+            netns,
+            hostname: None,
+            networks: Vec::new(),
+            publish: Vec::new(),
+            expose: Vec::new(),
+            publish_all: false,
+            antispoof: true,
+            labels: BTreeMap::new(),
+        }
+    }
 }
 
 /// A network namespace, handed over as an open file of the caller's.
@@ -57,6 +91,12 @@ pub struct Join {
     /// The default route goes by the network with the highest; among equals, by the first joined.
     #[serde(default)]
     pub gw_priority: i32,
+    /// The most that reaches it, in bits a second.
+    #[serde(default)]
+    pub rate_in_bits_per_s: Option<u64>,
+    /// The most that it sends, in bits a second.
+    #[serde(default)]
+    pub rate_out_bits_per_s: Option<u64>,
     /// The namespace, for an endpoint that the daemon cannot find by its path.
     #[serde(default)]
     pub netns: Option<Netns>,
@@ -77,6 +117,10 @@ pub struct Endpoint {
     pub state: EndpointState,
     pub netns: NetnsStatus,
     pub interfaces: Vec<Interface>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
+    #[serde(default = "yes")]
+    pub antispoof: bool,
     pub labels: BTreeMap<String, String>,
     /// Milliseconds since 1970, UTC.
     pub created_unix_ms: u64,
@@ -114,6 +158,10 @@ pub struct Interface {
     pub default_route: bool,
     pub gw_priority: i32,
     pub mtu_bytes: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_in_bits_per_s: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_out_bits_per_s: Option<u64>,
     pub aliases: Vec<String>,
     /// The other end, in the host's namespace.
     pub host_link: String,

@@ -28,6 +28,8 @@ pub enum EventKind {
     EndpointStopped,
     Connected,
     Disconnected,
+    Published,
+    Unpublished,
     /// Something was changed by another hand and put right.
     Healed,
     /// The reader was too slow: some events before this one are missing.

@@ -43,6 +43,13 @@ pub struct CreateNetwork {
     #[serde(default = "yes")]
     pub masquerade: bool,
     #[serde(default)]
+    pub gateway_mode_ipv4: GatewayMode,
+    #[serde(default)]
+    pub gateway_mode_ipv6: GatewayMode,
+    /// Cards of the host: what comes by them may open connections to every port of members.
+    #[serde(default)]
+    pub trusted_interfaces: Vec<String>,
+    #[serde(default)]
     pub gso: Gso,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -74,6 +81,21 @@ pub enum Isolation {
     Published,
     /// Published ports, but no other network of this host's.
     Strict,
+}
+
+/// How members are reached from outside, and reach it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GatewayMode {
+    /// By published ports of the host; outside, they appear under the host's address.
+    #[default]
+    Nat,
+    /// As nat, and everybody with a route reaches every port.
+    NatUnprotected,
+    /// By their own addresses, as far as their ports are published; no address is translated.
+    Routed,
+    /// Not at all, nor has the host an address on the bridge. For internal networks.
+    Isolated,
 }
 
 /// Super-packets larger than 64 KiB between members (BIG TCP).
@@ -128,6 +150,8 @@ pub struct UpdateNetwork {
     #[serde(default)]
     pub masquerade: Option<bool>,
     #[serde(default)]
+    pub trusted_interfaces: Option<Vec<String>>,
+    #[serde(default)]
     pub mtu_bytes: Option<u32>,
     /// Replaces all labels.
     #[serde(default)]
@@ -147,6 +171,12 @@ pub struct Network {
     pub isolation: Isolation,
     pub icc: bool,
     pub masquerade: bool,
+    #[serde(default)]
+    pub gateway_mode_ipv4: GatewayMode,
+    #[serde(default)]
+    pub gateway_mode_ipv6: GatewayMode,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_interfaces: Vec<String>,
     pub gso: Gso,
     /// The super-packet size in force; absent where it is the kernel's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -219,6 +249,9 @@ impl CreateNetwork {
             isolation: Isolation::Published,
             icc: true,
             masquerade: true,
+            gateway_mode_ipv4: GatewayMode::Nat,
+            gateway_mode_ipv6: GatewayMode::Nat,
+            trusted_interfaces: Vec::new(),
             gso: Gso::Auto,
             labels: BTreeMap::new(),
             host_netns: None,

@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 
 use bowline_api::v1::{Endpoint, EndpointState, Interface};
+use bowline_core::rate::Rate;
 
+use crate::port::view::{all, shown};
 use crate::screen::{Screen, clean};
 use crate::table::{Table, first_and_more};
 use crate::time::rfc3339;
 
-const HEADS: &[&str] = &["NAME", "STATE", "NETWORKS", "ADDRESSES", "INTERFACES"];
-const SPARE: &[&str] = &["INTERFACES", "STATE", "NETWORKS"];
+const HEADS: &[&str] = &["NAME", "STATE", "NETWORKS", "ADDRESSES", "INTERFACES", "PORTS"];
+const SPARE: &[&str] = &["INTERFACES", "STATE", "NETWORKS", "PORTS"];
 
 pub(super) fn table(endpoints: &[Endpoint], screen: &Screen) -> String {
     let mut table = Table::new(HEADS, SPARE);
@@ -25,6 +27,7 @@ pub(super) fn table(endpoints: &[Endpoint], screen: &Screen) -> String {
             of_cards(|card| &card.network).join(","),
             first_and_more(&addresses, screen),
             of_cards(|card| &card.name).join(","),
+            first_and_more(&all(&endpoint.ports), screen),
         ]);
     }
     table.render(screen)
@@ -48,12 +51,32 @@ pub(super) fn card(endpoint: &Endpoint, screen: &Screen) -> String {
     }
     let path = endpoint.netns.path.as_deref().unwrap_or("no path");
     line("namespace", &format!("{path}, cookie {}", endpoint.netns.cookie));
+    for port in &endpoint.ports {
+        line("published", &shown(port));
+    }
+    for card in &endpoint.interfaces {
+        if let Some(rates) = rates(card) {
+            line("rate", &format!("{}: {rates}", card.name));
+        }
+    }
+    if !endpoint.antispoof {
+        line("antispoof", "off: it may send under addresses that are not its own");
+    }
     for (key, value) in &endpoint.labels {
         line("label", &format!("{key}={value}"));
     }
     line("created", &rfc3339(endpoint.created_unix_ms));
     line("id", &endpoint.id);
     format!("{}\n{card}{}", clean(&endpoint.name), interfaces(endpoint, screen))
+}
+
+/// `at most 10mbit in, 5mbit out`
+fn rates(card: &Interface) -> Option<String> {
+    let rate = |bits: u64| Rate::new(bits).map_or_else(|_| format!("{bits}bit"), |rate| rate.to_string());
+    let ways = [(card.rate_in_bits_per_s, "in"), (card.rate_out_bits_per_s, "out")];
+    let limits: Vec<String> =
+        ways.into_iter().filter_map(|(bits, way)| Some(format!("{} {way}", rate(bits?)))).collect();
+    (!limits.is_empty()).then(|| format!("at most {}", limits.join(", ")))
 }
 
 fn interfaces(endpoint: &Endpoint, screen: &Screen) -> String {
@@ -88,9 +111,9 @@ mod tests {
     #[test]
     fn a_list_of_endpoints() {
         expect![[r#"
-            NAME  STATE    NETWORKS    ADDRESSES         INTERFACES
-            web   live     front,back  10.9.0.129/24 +2  eth0,eth1
-            old   stopped  -           -                 -
+            NAME  STATE    NETWORKS    ADDRESSES         INTERFACES  PORTS
+            web   live     front,back  10.9.0.129/24 +2  eth0,eth1   *:8080->80/tcp +3
+            old   stopped  -           -                 -           -
         "#]]
         .assert_eq(&table(&endpoints(), &Screen::default()));
     }
@@ -103,6 +126,12 @@ mod tests {
               state       live
               hostname    web.example
               namespace   /run/netns/web, cookie 4711
+              published   *:8080->80/tcp
+              published   127.0.0.1:5300-5310->53-63/udp
+              published   [::1]:8080->80/tcp
+              published   443/tcp
+              rate        eth0: at most 10mbit in, 1500mbit out
+              rate        eth1: at most 1500mbit out
               label       owner=a\nb
               created     2025-11-20T08:34:00.000Z
               id          ffff456789abcdef0011223344556677
@@ -113,6 +142,7 @@ mod tests {
             old
               state       stopped
               namespace   no path, cookie 4712
+              antispoof   off: it may send under addresses that are not its own
               created     2025-11-20T08:34:00.000Z
               id          eeee456789abcdef0011223344556677
               interfaces  none

@@ -142,22 +142,23 @@ impl<'a> Life<'a> {
                 return Err(error);
             }
         };
-        let wish = CreateEndpoint {
-            name: self.spec.name.clone(),
-            netns: Netns {
-                fd: Some(u32::try_from(netns.as_raw_fd()).expect("an open file has a number")),
-                path: path.to_str().map(str::to_string),
-            },
+        let handed_over = Netns {
+            fd: Some(u32::try_from(netns.as_raw_fd()).expect("an open file has a number")),
+            path: path.to_str().map(str::to_string),
+        };
+        let wish = self.spec.ports.clone().over(CreateEndpoint {
             hostname: self.spec.hostname.clone(),
             networks: joins.to_vec(),
             labels: self.spec.labels.clone(),
-        };
+            ..CreateEndpoint::named(&self.spec.name, handed_over)
+        });
         let made = self.client.create_endpoint(&wish).map_err(|error| {
             let networks: Vec<&str> = joins.iter().map(|join| join.network.as_str()).collect();
             suggest(error, self.client, &networks, &[])
         })?;
         self.state.endpoint = true;
         self.state.interfaces = made.interfaces;
+        self.state.ports = made.ports;
         self.place.record(&self.state)?;
         files::link(self.place)?;
         Ok(netns)

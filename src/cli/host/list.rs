@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bowline_api::Result;
-use bowline_api::v1::{Endpoint, Interface};
+use bowline_api::v1::{Endpoint, Port};
 use clap::Args;
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use super::record::{State, Wiring, now_unix_ms};
 use super::shelf::{Place, Shelf, Status};
 use crate::exit;
 use crate::io::Io;
+use crate::port::view;
 use crate::session::Session;
 use crate::table::Table;
 use crate::time;
@@ -37,6 +38,7 @@ pub(super) struct Row {
     command: Vec<String>,
     hostname: String,
     networks: Vec<OnNetwork>,
+    ports: Vec<Port>,
     detached: bool,
     labels: BTreeMap<String, String>,
     created_unix_ms: u64,
@@ -72,7 +74,10 @@ impl Row {
                 addresses: Vec::new(),
             });
         }
+        let ports = live.map_or(state.ports.as_slice(), |endpoint| endpoint.ports.as_slice());
+        let over = matches!(status, Status::Exited(_) | Status::Dead);
         Ok(Row {
+            ports: if over { Vec::new() } else { ports.to_vec() },
             state: match status {
                 Status::Starting => "starting",
                 Status::Running => "running",
@@ -138,8 +143,10 @@ pub(super) fn execute(args: &PsArgs, session: &Session, io: &mut Io<'_>) -> Resu
     Ok(exit::OK)
 }
 
+const HEADS: &[&str] = &["NAME", "STATUS", "NETWORKS", "PORTS", "PID", "COMMAND"];
+
 fn table(rows: &[Row]) -> Table<'static> {
-    let mut table = Table::new(&["NAME", "STATUS", "NETWORKS", "PID", "COMMAND"], &["PID", "COMMAND"]);
+    let mut table = Table::new(HEADS, &["PID", "COMMAND"]);
     let now = now_unix_ms();
     for row in rows {
         let networks: Vec<String> = row.networks.iter().map(|on| at(&on.network, &on.addresses)).collect();
@@ -147,6 +154,7 @@ fn table(rows: &[Row]) -> Table<'static> {
             row.name.clone(),
             row.status(now),
             networks.join(", "),
+            view::all(&row.ports).join(", "),
             row.pid.map(|pid| pid.to_string()).unwrap_or_default(),
             shortened(&row.command.join(" ")),
         ]);
@@ -171,14 +179,17 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// `web 10.160.0.2 (front)`: where a command that starts in the foreground is reached.
-pub(super) fn line(name: &str, interfaces: &[Interface]) -> String {
+/// `web 10.160.0.2 (front) *:8080->80/tcp`: where a command that starts in the foreground is reached.
+pub(super) fn line(name: &str, state: &State) -> String {
     let mut text = name.to_string();
-    for interface in interfaces {
+    for interface in &state.interfaces {
         for address in &interface.addresses {
             text.push_str(&format!(" {}", address.split('/').next().unwrap_or(address)));
         }
         text.push_str(&format!(" ({})", interface.network));
+    }
+    for port in &state.ports {
+        text.push_str(&format!(" {}", view::shown(port)));
     }
     text
 }

@@ -10,6 +10,8 @@ use bowline_api::v1::{self, Join};
 use bowline_linux::process::Identity;
 use serde::{Deserialize, Serialize};
 
+use crate::publish::PublishArgs;
+
 /// spec.json: all that `run` was told, with every relative thing made absolute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Spec {
@@ -28,6 +30,8 @@ pub(super) struct Spec {
     pub(super) add_hosts: Vec<(String, IpAddr)>,
     pub(super) dns: Vec<IpAddr>,
     pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) ports: PublishArgs,
     pub(super) detached: bool,
     /// Forget it when the command ends.
     pub(super) remove: bool,
@@ -58,6 +62,8 @@ pub(super) struct State {
     pub(super) endpoint: bool,
     #[serde(default)]
     pub(super) interfaces: Vec<v1::Interface>,
+    #[serde(default)]
+    pub(super) ports: Vec<v1::Port>,
     #[serde(default)]
     pub(super) exit_code: Option<u8>,
     pub(super) created_unix_ms: u64,
@@ -104,6 +110,7 @@ impl State {
             pinned: false,
             endpoint: false,
             interfaces: Vec::new(),
+            ports: Vec::new(),
             exit_code: None,
             created_unix_ms: now_unix_ms(),
             started_unix_ms: None,

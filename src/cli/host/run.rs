@@ -20,6 +20,7 @@ use super::{list, minder, words};
 use crate::io::Io;
 use crate::join::{self, JoinArgs};
 use crate::network::pair;
+use crate::publish::PublishArgs;
 use crate::report;
 use crate::session::Session;
 
@@ -27,7 +28,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   bowline run -- ip address
   bowline run -it --network front -- bash
-  bowline run -d --name web --network front -- python3 -m http.server 80
+  bowline run -d --name web -p 8080:80 --network front -- python3 -m http.server 80
   bowline run -d --name db --network front:ip=10.9.0.5,alias=sql --network back -- ./db
   ip netns exec web ss -ltn
 
@@ -58,6 +59,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     join: JoinArgs,
+
+    #[command(flatten)]
+    ports: PublishArgs,
 
     /// Its host name [default: its name]
     #[arg(short = 'h', long, value_name = "NAME")]
@@ -141,7 +145,7 @@ fn run(args: RunArgs, session: &Session, io: &mut Io<'_>) -> Result<u8, NotStart
     let life = Life::new(&place, &spec, &session.client)?;
     let mut connected = |state: &State| {
         if chatty {
-            io.note(session, &list::line(&spec.name, &state.interfaces));
+            io.note(session, &list::line(&spec.name, state));
         }
     };
     let (exit, left) = life.live(wires, None, &mut connected, &mut || ())?;
@@ -213,9 +217,15 @@ fn make_default(session: &Session, io: &mut Io<'_>) -> Result<()> {
 impl RunArgs {
     fn spec(self) -> Result<Spec> {
         let called_in = std::env::current_dir().ok();
+        let wiring = wiring(self.networks, self.join)?;
+        if wiring == Wiring::Host && !self.ports.is_empty() {
+            return Err(Error::new(Code::InvalidOption, "run with --network host")
+                .because("there is nothing to publish or to check: its ports are this host's own")
+                .fix("leave --publish, --expose and --no-antispoof out"));
+        }
         Ok(Spec {
             name: String::new(),
-            wiring: wiring(self.networks, self.join)?,
+            wiring,
             command: self.command.iter().map(Os::from).collect(),
             hostname: self.hostname.map(hostname).transpose()?,
             env: variables(&self.env)?,
@@ -225,6 +235,7 @@ impl RunArgs {
             add_hosts: self.add_hosts,
             dns: self.dns,
             labels: self.labels.into_iter().collect(),
+            ports: self.ports,
             detached: self.detach,
             remove: self.rm || !self.detach,
         })
@@ -251,8 +262,8 @@ pub(super) fn wiring(networks: Vec<Join>, flags: JoinArgs) -> Result<Wiring> {
     if joins.is_empty() {
         joins.push(Join { network: DEFAULT_NETWORK.to_string(), ..Join::default() });
     }
-    if flags.is_empty() {
-        return Ok(Wiring::Own(joins));
+    if flags.is_for_any() {
+        return Ok(Wiring::Own(joins.into_iter().map(|join| flags.rates.over(join)).collect()));
     }
     match <[Join; 1]>::try_from(joins) {
         Ok([only]) => Ok(Wiring::Own(vec![flags.over(only)])),

@@ -15,9 +15,10 @@ use super::end::signal;
 use super::record::{Os, Phase, Spec, State, Wiring};
 use super::run::{host_line, variables, wiring};
 use super::shelf::{Shelf, Status};
-use super::{files, life};
-use crate::fixture::Scratch;
+use super::{files, life, list};
+use crate::fixture::{Scratch, ports};
 use crate::join::{self, JoinArgs};
+use crate::publish::PublishArgs;
 
 fn spec() -> Spec {
     Spec {
@@ -32,6 +33,7 @@ fn spec() -> Spec {
         add_hosts: Vec::new(),
         dns: Vec::new(),
         labels: [("tier".to_string(), "front".to_string())].into(),
+        ports: PublishArgs::default(),
         detached: true,
         remove: false,
     }
@@ -48,6 +50,8 @@ fn interface(addresses: &[&str], aliases: &[&str]) -> Interface {
         default_route: true,
         gw_priority: 0,
         mtu_bytes: 1500,
+        rate_in_bits_per_s: None,
+        rate_out_bits_per_s: None,
         aliases: aliases.iter().map(ToString::to_string).collect(),
         host_link: "blabcdefghijk".into(),
     }
@@ -74,6 +78,16 @@ fn a_command_is_on_lan_unless_told_otherwise() {
 }
 
 #[test]
+fn a_rate_is_of_each_network_that_has_none_of_its_own() {
+    let Ok(Wiring::Own(joins)) = wired(&["front:rate-in=1mbit", "back"], &["--rate-in", "10mbit"]) else {
+        panic!("both are networks");
+    };
+    let rates: Vec<_> =
+        joins.iter().map(|join| (join.rate_in_bits_per_s, join.rate_out_bits_per_s)).collect();
+    assert_eq!(rates, [(Some(1_000_000), None), (Some(10_000_000), None)]);
+}
+
+#[test]
 fn networks_that_do_not_go_together_are_refused() {
     for (networks, words) in [
         (&["none", "front"][..], &[][..]),
@@ -82,6 +96,7 @@ fn networks_that_do_not_go_together_are_refused() {
         (&["none"], &["--ip", "10.9.0.5"]),
         (&["host:alias=x"], &[]),
         (&["front", "back"], &["--alias", "x"]),
+        (&["host"], &["--rate-in", "10mbit"]),
     ] {
         assert_eq!(wired(networks, words), Err(Code::InvalidOption), "{networks:?} {words:?}");
     }
@@ -244,6 +259,31 @@ fn what_is_no_name_is_no_path() {
     for text in ["..", "../hosts", ".new.web.1.0", "/etc", "", "a/b"] {
         assert_eq!(shelf.find(text).unwrap_err().code, Code::EndpointNotFound, "{text:?}");
     }
+}
+
+#[test]
+fn what_an_older_version_wrote_down_is_a_host_without_ports() {
+    let without = |value: serde_json::Value| {
+        let mut value = value;
+        value.as_object_mut().unwrap().remove("ports").unwrap();
+        value
+    };
+    let old = without(serde_json::to_value(spec()).unwrap());
+    assert_eq!(serde_json::from_value::<Spec>(old).unwrap(), spec());
+    let state = State::new(Identity::this().unwrap());
+    let old = without(serde_json::to_value(&state).unwrap());
+    assert_eq!(serde_json::from_value::<State>(old).unwrap(), state);
+}
+
+#[test]
+fn where_a_command_is_reached_is_one_line() {
+    let mut state = State::new(Identity::this().unwrap());
+    state.interfaces = vec![interface(&["10.9.0.2/24", "fd00:9::2/64"], &[])];
+    state.ports = ports();
+    assert_eq!(
+        list::line("web", &state),
+        "web 10.9.0.2 fd00:9::2 (front) *:8080->80/tcp 127.0.0.1:5300-5310->53-63/udp [::1]:8080->80/tcp 443/tcp"
+    );
 }
 
 #[test]

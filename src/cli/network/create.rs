@@ -19,6 +19,7 @@ Examples:
   bowline network create front --subnet 10.9.0.0/24 --subnet fd00:9::/64
   bowline network create back --internal             members reach one another, nothing else
   bowline network create lan --subnet 10.9.0.0/16 --ip-range 10.9.4.0/24 --gateway 10.9.0.254
+  bowline network create lab --ipv6 --gateway-mode-ipv6 routed     IPv6 without translation
   bowline network create front --dry-run             what it would do to the kernel
 
 Gateways, ranges and auxiliary addresses go to the subnet that contains them.";
@@ -89,6 +90,23 @@ pub(crate) struct CreateArgs {
     #[arg(long, help_heading = "Access")]
     no_masquerade: bool,
 
+    /// How members are reached from outside, by both families [default: nat]
+    #[arg(long, value_enum, value_name = "MODE", help_heading = "Access")]
+    #[arg(conflicts_with_all = ["gateway_mode_ipv4", "gateway_mode_ipv6"])]
+    gateway_mode: Option<GatewayMode>,
+
+    /// How members are reached from outside, by IPv4
+    #[arg(long, value_enum, value_name = "MODE", help_heading = "Access", hide_possible_values = true)]
+    gateway_mode_ipv4: Option<GatewayMode>,
+
+    /// How members are reached from outside, by IPv6
+    #[arg(long, value_enum, value_name = "MODE", help_heading = "Access", hide_possible_values = true)]
+    gateway_mode_ipv6: Option<GatewayMode>,
+
+    /// A card of the host's: what comes by it reaches every port of members; may be given again
+    #[arg(long = "trusted-interface", value_name = "NAME", help_heading = "Access")]
+    trusted: Vec<String>,
+
     /// Largest packet in bytes [default: the uplink's]
     #[arg(long, value_name = "BYTES", help_heading = "Link")]
     mtu: Option<u32>,
@@ -135,6 +153,18 @@ pub(super) enum Isolation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum GatewayMode {
+    /// By published ports of the host
+    Nat,
+    /// By published ports of the host, and by every port for whoever has a route
+    NatUnprotected,
+    /// By published ports at their own addresses; no address is translated
+    Routed,
+    /// Not at all, nor has the host an address there; for internal networks
+    Isolated,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Gso {
     /// Where no slower uplink pays for it
     Auto,
@@ -170,6 +200,9 @@ impl CreateArgs {
         let asked = options::read(&self.options)?;
         let isolation = self.isolation.or(self.isolate.then_some(Isolation::Strict));
         let no = |flag: bool| flag.then_some(false);
+        let by_ipv4 = self.gateway_mode_ipv4.or(self.gateway_mode);
+        let by_ipv6 = self.gateway_mode_ipv6.or(self.gateway_mode);
+        let trusted = Some(self.trusted).filter(|all| !all.is_empty());
         Ok(CreateNetwork {
             name: self.name,
             driver: match self.driver {
@@ -186,6 +219,12 @@ impl CreateArgs {
             icc: options::one("--no-icc", no(self.no_icc), asked.icc)?.unwrap_or(true),
             masquerade: options::one("--no-masquerade", no(self.no_masquerade), asked.masquerade)?
                 .unwrap_or(true),
+            gateway_mode_ipv4: options::one("--gateway-mode-ipv4", by_ipv4, asked.gateway_mode_ipv4)?
+                .map_or(v1::GatewayMode::Nat, GatewayMode::wire),
+            gateway_mode_ipv6: options::one("--gateway-mode-ipv6", by_ipv6, asked.gateway_mode_ipv6)?
+                .map_or(v1::GatewayMode::Nat, GatewayMode::wire),
+            trusted_interfaces: options::one("--trusted-interface", trusted, asked.trusted)?
+                .unwrap_or_default(),
             gso: match self.gso.unwrap_or(Gso::Auto) {
                 Gso::Auto => v1::Gso::Auto,
                 Gso::On => v1::Gso::On,
@@ -203,6 +242,17 @@ impl Isolation {
             Isolation::Open => v1::Isolation::Open,
             Isolation::Published => v1::Isolation::Published,
             Isolation::Strict => v1::Isolation::Strict,
+        }
+    }
+}
+
+impl GatewayMode {
+    fn wire(self) -> v1::GatewayMode {
+        match self {
+            GatewayMode::Nat => v1::GatewayMode::Nat,
+            GatewayMode::NatUnprotected => v1::GatewayMode::NatUnprotected,
+            GatewayMode::Routed => v1::GatewayMode::Routed,
+            GatewayMode::Isolated => v1::GatewayMode::Isolated,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bowline_api::v1;
 use serde::Serialize;
 
-use super::view;
+use super::{access, view};
 use crate::time::rfc3339;
 
 #[derive(Debug, Serialize)]
@@ -97,6 +97,17 @@ fn options(network: &v1::Network) -> BTreeMap<&'static str, String> {
         options.insert("com.docker.network.bridge.enable_icc", network.icc.to_string());
         options.insert("com.docker.network.bridge.enable_ip_masquerade", network.masquerade.to_string());
         options.insert("com.docker.network.driver.mtu", network.mtu_bytes.to_string());
+        let modes = [
+            ("com.docker.network.bridge.gateway_mode_ipv4", network.gateway_mode_ipv4),
+            ("com.docker.network.bridge.gateway_mode_ipv6", network.gateway_mode_ipv6),
+        ];
+        for (key, mode) in modes.into_iter().filter(|(_, mode)| *mode != v1::GatewayMode::Nat) {
+            options.insert(key, access::mode(mode).to_string());
+        }
+        if !network.trusted_interfaces.is_empty() {
+            let names = network.trusted_interfaces.join(":");
+            options.insert("com.docker.network.bridge.trusted_host_interfaces", names);
+        }
     }
     options
 }
@@ -180,7 +191,9 @@ mod tests {
                 "Options": {
                   "com.docker.network.bridge.enable_icc": "true",
                   "com.docker.network.bridge.enable_ip_masquerade": "true",
+                  "com.docker.network.bridge.gateway_mode_ipv6": "routed",
                   "com.docker.network.bridge.name": "bl-front",
+                  "com.docker.network.bridge.trusted_host_interfaces": "wg0",
                   "com.docker.network.driver.mtu": "1500"
                 },
                 "Labels": {},
@@ -218,6 +231,11 @@ mod tests {
                   "isolation": "published",
                   "icc": true,
                   "masquerade": true,
+                  "gateway_mode_ipv4": "nat",
+                  "gateway_mode_ipv6": "routed",
+                  "trusted_interfaces": [
+                    "wg0"
+                  ],
                   "gso": "auto",
                   "gso_max_bytes": 196608,
                   "bridge": "bl-front",

@@ -45,6 +45,14 @@ pub(crate) struct UpdateArgs {
     #[arg(default_missing_value = "true", hide_possible_values = true)]
     internal: Option<bool>,
 
+    /// A card of the host's that is trusted, in place of all that are; may be given again
+    #[arg(long = "trusted-interface", value_name = "NAME")]
+    trusted: Vec<String>,
+
+    /// Trust no card of the host's
+    #[arg(long, conflicts_with = "trusted")]
+    no_trusted_interfaces: bool,
+
     /// Largest packet in bytes
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u32>,
@@ -75,11 +83,13 @@ impl UpdateArgs {
     fn wish(self) -> Result<(String, UpdateNetwork)> {
         let isolation = self.isolation.or(self.isolate.then_some(Isolation::Strict));
         let labels = (self.no_labels || !self.labels.is_empty()).then(|| self.labels.into_iter().collect());
+        let trusted = (self.no_trusted_interfaces || !self.trusted.is_empty()).then_some(self.trusted);
         let wish = UpdateNetwork {
             internal: self.internal,
             isolation: isolation.map(Isolation::wire),
             icc: either(self.icc, self.no_icc),
             masquerade: either(self.masquerade, self.no_masquerade),
+            trusted_interfaces: trusted,
             mtu_bytes: self.mtu,
             labels,
         };
@@ -129,31 +139,43 @@ mod tests {
         check(
             "update front --no-icc --isolate",
             &expect![[
-                r#"front {"internal":null,"isolation":"strict","icc":false,"masquerade":null,"mtu_bytes":null,"labels":null}"#
+                r#"front {"internal":null,"isolation":"strict","icc":false,"masquerade":null,"trusted_interfaces":null,"mtu_bytes":null,"labels":null}"#
             ]],
         );
         check(
             "update front --icc --no-icc --masquerade",
             &expect![[
-                r#"front {"internal":null,"isolation":null,"icc":false,"masquerade":true,"mtu_bytes":null,"labels":null}"#
+                r#"front {"internal":null,"isolation":null,"icc":false,"masquerade":true,"trusted_interfaces":null,"mtu_bytes":null,"labels":null}"#
             ]],
         );
         check(
             "update front --internal=false --mtu 9000",
             &expect![[
-                r#"front {"internal":false,"isolation":null,"icc":null,"masquerade":null,"mtu_bytes":9000,"labels":null}"#
+                r#"front {"internal":false,"isolation":null,"icc":null,"masquerade":null,"trusted_interfaces":null,"mtu_bytes":9000,"labels":null}"#
             ]],
         );
         check(
             "update front --internal --label a=b --label c",
             &expect![[
-                r#"front {"internal":true,"isolation":null,"icc":null,"masquerade":null,"mtu_bytes":null,"labels":{"a":"b","c":""}}"#
+                r#"front {"internal":true,"isolation":null,"icc":null,"masquerade":null,"trusted_interfaces":null,"mtu_bytes":null,"labels":{"a":"b","c":""}}"#
+            ]],
+        );
+        check(
+            "update front --trusted-interface eth1 --trusted-interface wg0",
+            &expect![[
+                r#"front {"internal":null,"isolation":null,"icc":null,"masquerade":null,"trusted_interfaces":["eth1","wg0"],"mtu_bytes":null,"labels":null}"#
+            ]],
+        );
+        check(
+            "update front --no-trusted-interfaces",
+            &expect![[
+                r#"front {"internal":null,"isolation":null,"icc":null,"masquerade":null,"trusted_interfaces":[],"mtu_bytes":null,"labels":null}"#
             ]],
         );
         check(
             "update front --no-labels",
             &expect![[
-                r#"front {"internal":null,"isolation":null,"icc":null,"masquerade":null,"mtu_bytes":null,"labels":{}}"#
+                r#"front {"internal":null,"isolation":null,"icc":null,"masquerade":null,"trusted_interfaces":null,"mtu_bytes":null,"labels":{}}"#
             ]],
         );
     }

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use bowline_api::v1::{Driver, Gso, Isolation, Network, SubnetStatus};
+use bowline_api::v1::{Driver, GatewayMode, Gso, Isolation, Member, Network, Port, SubnetStatus};
 
+use super::access::{self, mode, modes};
+use crate::port::view::shown;
 use crate::screen::{Screen, clean};
 use crate::table::{Table, first_and_more};
 use crate::time::rfc3339;
@@ -44,7 +46,7 @@ pub(super) fn driver(driver: Driver) -> &'static str {
 }
 
 /// What differs from a plain network.
-fn flags(network: &Network) -> Vec<&'static str> {
+fn flags(network: &Network) -> Vec<String> {
     let isolation = match network.isolation {
         Isolation::Open => Some("open"),
         Isolation::Published => None,
@@ -58,17 +60,18 @@ fn flags(network: &Network) -> Vec<&'static str> {
     if network.driver != Driver::Bridge {
         return Vec::new();
     }
-    [
+    let plain = [
         network.internal.then_some("internal"),
         network.subnets.iter().any(|s| s.gateway.is_ipv6()).then_some("ipv6"),
         isolation,
         (!network.icc).then_some("no-icc"),
         (!network.masquerade).then_some("no-masquerade"),
         gso,
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    let modes = modes(network).into_iter().filter(|(_, mode)| *mode != GatewayMode::Nat);
+    let modes = modes.map(|(family, its)| format!("{}={}", family.to_string().to_lowercase(), mode(its)));
+    let trusted = network.trusted_interfaces.iter().map(|name| format!("trusted={name}"));
+    plain.into_iter().flatten().map(str::to_string).chain(modes).chain(trusted).collect()
 }
 
 /// `3/253`, or only how many are used where there is room for all.
@@ -80,7 +83,8 @@ fn room(subnet: &SubnetStatus, of: &str) -> String {
     }
 }
 
-pub(super) fn card(network: &Network, screen: &Screen) -> String {
+/// `ports` are all that are published: those that lead to its members are shown.
+pub(super) fn card(network: &Network, ports: &[Port], screen: &Screen) -> String {
     let mut card = String::new();
     let mut line = |key: &str, value: &str| {
         writeln!(card, "  {key:<11} {}", clean(value)).expect("a string takes all");
@@ -106,7 +110,14 @@ pub(super) fn card(network: &Network, screen: &Screen) -> String {
         line("route", &format!("{} by {}", route.to, route.via));
     }
     if network.driver == Driver::Bridge {
-        line("access", &access(network));
+        line("access", &access::sentence(network));
+        for (family, its) in modes(network).into_iter().filter(|(_, mode)| *mode != GatewayMode::Nat) {
+            line("gateway", &format!("{family} {}: {}", mode(its), access::meaning(its)));
+        }
+    }
+    if !network.trusted_interfaces.is_empty() {
+        let names = network.trusted_interfaces.join(", ");
+        line("trusted", &format!("{names}: what comes from there reaches every port of members"));
     }
     if let Some(host) = &network.host_netns {
         line("namespace", &format!("{}, cookie {}", host.path.as_deref().unwrap_or("no path"), host.cookie));
@@ -116,7 +127,7 @@ pub(super) fn card(network: &Network, screen: &Screen) -> String {
     }
     line("created", &rfc3339(network.created_unix_ms));
     line("id", &network.id);
-    format!("{}\n{card}{}", clean(&network.name), members(network, screen))
+    format!("{}\n{card}{}", clean(&network.name), members(network, ports, screen))
 }
 
 /// What is no bridge has none of its own.
@@ -131,42 +142,27 @@ fn gso(network: &Network) -> String {
     network.gso_max_bytes.map(|bytes| format!(", super-packets of {bytes} bytes")).unwrap_or_default()
 }
 
-fn access(network: &Network) -> String {
-    if network.internal {
-        return match network.icc {
-            true => "members reach one another, and nothing outside".to_string(),
-            false => "members reach neither one another nor anything outside".to_string(),
-        };
-    }
-    let among = match network.icc {
-        true => "members reach one another",
-        false => "members do not reach one another",
+/// Ports that lead to this address of the endpoint, and to none that it has on another network.
+fn published(member: &Member, ports: &[Port]) -> String {
+    let own: Vec<&str> = member.addresses.iter().filter_map(|a| a.split('/').next()).collect();
+    let leads_here = |port: &&Port| {
+        port.endpoint == member.name && port.addresses.iter().any(|a| own.contains(&a.to_string().as_str()))
     };
-    let outside = match network.isolation {
-        Isolation::Open => "anybody with a route may open connections to them",
-        Isolation::Published => "from outside only published ports are open",
-        Isolation::Strict => {
-            "from outside only published ports are open, and to no other network of this host"
-        }
-    };
-    let leave = match network.masquerade {
-        true => "they leave under the host's address",
-        false => "they leave under their own addresses",
-    };
-    format!("{among}; {outside}; {leave}")
+    ports.iter().filter(leads_here).map(shown).collect::<Vec<_>>().join(", ")
 }
 
-fn members(network: &Network, screen: &Screen) -> String {
+fn members(network: &Network, ports: &[Port], screen: &Screen) -> String {
     if network.endpoints.is_empty() {
         return "  endpoints   none\n".to_string();
     }
-    let mut table = Table::new(&["ENDPOINT", "INTERFACE", "ADDRESSES", "MAC"], &["MAC"]);
+    let mut table = Table::new(&["ENDPOINT", "INTERFACE", "ADDRESSES", "MAC", "PORTS"], &["MAC", "PORTS"]);
     for member in &network.endpoints {
         table.row(vec![
             member.name.clone(),
             member.interface.clone(),
             member.addresses.join(","),
             member.mac.clone(),
+            published(member, ports),
         ]);
     }
     table.render(screen).lines().map(|line| format!("  {line}\n")).collect()
@@ -177,14 +173,14 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::fixture::networks;
+    use crate::fixture::{networks, ports};
 
     #[test]
     fn a_list_of_networks() {
         expect![[r#"
             NAME   DRIVER  SUBNET          GATEWAY   ENDPOINTS  IP USED  MTU   FLAGS
-            front  bridge  10.9.0.0/24 +1  10.9.0.1  1          3/254    1500  ipv6
-            back   bridge  10.8.0.0/24     10.8.0.1  0          1/254    1500  internal strict no-icc no-masquerade gso=on
+            front  bridge  10.9.0.0/24 +1  10.9.0.1  1          3/254    1500  ipv6 ipv6=routed trusted=wg0
+            back   bridge  10.8.0.0/24     10.8.0.1  0          1/254    1500  internal strict no-icc no-masquerade gso=on ipv4=isolated
             host   host    -               -         0          -        -     -
         "#]].assert_eq(&table(&networks(), &Screen::default()));
     }
@@ -193,10 +189,22 @@ mod tests {
     fn a_list_in_full() {
         expect![[r#"
             NAME   DRIVER  SUBNET                   GATEWAY             ENDPOINTS  IP USED  MTU   FLAGS
-            front  bridge  10.9.0.0/24,fd00:9::/64  10.9.0.1,fd00:9::1  1          3/254,2  1500  ipv6
-            back   bridge  10.8.0.0/24              10.8.0.1            0          1/254    1500  internal strict no-icc no-masquerade gso=on
+            front  bridge  10.9.0.0/24,fd00:9::/64  10.9.0.1,fd00:9::1  1          3/254,2  1500  ipv6 ipv6=routed trusted=wg0
+            back   bridge  10.8.0.0/24              10.8.0.1            0          1/254    1500  internal strict no-icc no-masquerade gso=on ipv4=isolated
             host   host    -                        -                   0          -        -     -
         "#]].assert_eq(&table(&networks(), &Screen { no_trunc: true, ..Screen::default() }));
+    }
+
+    #[test]
+    fn a_members_ports_are_those_that_lead_to_its_address_here() {
+        let member = networks()[0].endpoints[0].clone();
+        let elsewhere = Member { addresses: vec!["10.8.0.2/24".into()], ..member.clone() };
+        let other = Member { name: "db".into(), ..member.clone() };
+        assert!(published(&member, &ports()).starts_with("*:8080->80/tcp, "));
+        assert_eq!(
+            (published(&elsewhere, &ports()), published(&other, &ports())),
+            (String::new(), String::new())
+        );
     }
 
     #[test]
@@ -212,7 +220,7 @@ mod tests {
 
     #[test]
     fn cards() {
-        let cards: Vec<String> = networks().iter().map(|n| card(n, &Screen::default())).collect();
+        let cards: Vec<String> = networks().iter().map(|n| card(n, &ports(), &Screen::default())).collect();
         expect![[r#"
             front
               driver      bridge bl-front, MTU 1500, super-packets of 196608 bytes
@@ -221,16 +229,19 @@ mod tests {
               reserved    10.9.0.2 (router)
               subnet      fd00:9::/64, gateway fd00:9::1, 2 addresses used
               route       192.0.2.0/24 by 10.9.0.254
-              access      members reach one another; from outside only published ports are open; they leave under the host's address
+              access      members reach one another; from outside only published ports are open; they leave under the host's address by IPv4, else under their own
+              gateway     IPv6 routed: members are reached at their own addresses, on published ports only
+              trusted     wg0: what comes from there reaches every port of members
               created     2025-11-20T08:34:00.000Z
               id          0123456789abcdef0011223344556677
-              ENDPOINT  INTERFACE  ADDRESSES                   MAC
-              web       eth0       10.9.0.129/24,fd00:9::2/64  02:00:00:00:00:01
+              ENDPOINT  INTERFACE  ADDRESSES                   MAC                PORTS
+              web       eth0       10.9.0.129/24,fd00:9::2/64  02:00:00:00:00:01  *:8080->80/tcp, 127.0.0.1:5300-5310->53-63/udp, [::1]:8080->80/tcp, 443/tcp
 
             back
               driver      bridge bl-back, MTU 1500
               subnet      10.8.0.0/24, gateway 10.8.0.1, 1 of 254 addresses used
               access      members reach neither one another nor anything outside
+              gateway     IPv4 isolated: this host has no address on the network
               namespace   /run/netns/lab, cookie 77
               label       tier=data\u{1b}[31m
               created     2025-11-20T08:34:00.000Z

@@ -7,7 +7,7 @@ const NO_IMAGE: &str =
 const HOST_FILES: &str = "a command sees the host's own files: there is no image to mount anything into";
 const LIMITS: &str =
     "bowline is about networks; for limits: systemd-run --scope -p MemoryMax=1G bowline run ...";
-const PORTS: &str = "ports cannot be published yet; from this host the command is reached at its own address";
+const PORTS: &str = "at a command that runs, ports are published with: bowline port publish NAME 8080:80";
 const SWARM: &str = "this belongs to swarm; every bowline network is local, and open to any endpoint";
 const LINKS: &str = "give it one more name on the network instead: --alias NAME";
 
@@ -78,7 +78,8 @@ const VERBS: &[Row] = &[
     (&["prune"], "bowline system prune, or bowline network prune"),
     (&["restart", "pause", "unpause"], "stop it and run it again: bowline stop NAME; bowline run ..."),
     (&["attach"], "bowline logs -f NAME follows its output, bowline shell NAME goes inside"),
-    (&["port", "publish"], PORTS),
+    (&["publish", "expose"], PORTS),
+    (&["unpublish"], "bowline port unpublish NAME 8080"),
     (
         &["top", "stats"],
         "for its processes: bowline exec NAME ps; for its counters: bowline exec NAME ip -s link",
@@ -101,7 +102,16 @@ const VERBS: &[Row] = &[
         "connect a namespace of 'ip netns' with: bowline endpoint create NAME --netns NAME --network NETWORK",
     ),
     (&["bridge"], "bowline network ls; the ports of one: bridge link show"),
-    (&["drift", "repair", "dump"], "it is a verb of system: bowline system drift, repair, dump"),
+    (
+        &["drift", "repair", "dump", "firewall", "release"],
+        "it is a verb of system: bowline system drift, repair, dump, firewall, release",
+    ),
+];
+
+const PORT_VERBS: &[Row] = &[
+    (&["add", "open", "create", "new"], "bowline port publish NAME 8080:80"),
+    (&["rm", "remove", "delete", "del", "close"], "bowline port unpublish NAME 8080"),
+    (&["show", "inspect"], "bowline port ls NAME"),
 ];
 
 const NETWORK_VERBS: &[Row] = &[
@@ -116,6 +126,7 @@ pub(super) fn verb(line: &[&str], word: &str) -> Option<&'static str> {
     match line {
         ["network" | "net", ..] => find(NETWORK_VERBS, word),
         ["endpoint" | "ep", "connect" | "disconnect"] => find(VERBS, word),
+        ["port", ..] => find(PORT_VERBS, word),
         [first, ..] if *first == word => find(VERBS, word),
         _ => None,
     }

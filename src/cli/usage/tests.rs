@@ -42,6 +42,20 @@ fn words_of_other_tools_get_a_reason() {
     "#]],
     );
     check(
+        "bowline port open web 8080:80",
+        &expect![[r#"
+        error[BWL-1001]: bowline has no verb "open"
+          fix: bowline port publish NAME 8080:80
+    "#]],
+    );
+    check(
+        "bowline exec -p 8080:80 web true",
+        &expect![[r#"
+        error[BWL-1001]: bowline exec has no -p
+          fix: at a command that runs, ports are published with: bowline port publish NAME 8080:80
+    "#]],
+    );
+    check(
         "bowline --json link",
         &expect![[r#"
         {"code":"BWL-1001","message":"bowline has no verb \"link\"","fix":"the kernel's own: ip; inside an endpoint: bowline exec NAME ip addr"}
@@ -105,7 +119,39 @@ fn values_that_cannot_be_are_named() {
     check(
         "bowline network ls --filter colour=red",
         &expect![[r#"
-        error: invalid value 'colour=red' for '--filter <KEY=VALUE>': there is no filter "colour=red": the filters are name=, driver=, label= and internal=true|false
+            error[BWL-1001]: there is no filter "colour=red"
+              cause: the filters are name=, driver=, label= and internal=true|false
+        "#]],
+    );
+    check(
+        "bowline run -p 8080:http -- true",
+        &expect![[r#"
+        error[BWL-1112]: publish "8080:http"
+          cause: port "http" is not usable: it is not a number
+          fix: use 1 to 65535
+    "#]],
+    );
+    check(
+        "bowline run -P -- true",
+        &expect![[r#"
+        error: the following required arguments were not provided:
+          --expose <PORT>
+
+        Usage: bowline run --expose <PORT> --publish-all <CMD>...
+
+        For more information, try '--help'.
+    "#]],
+    );
+    check(
+        "bowline network connect front web --rate-in fast --json",
+        &expect![[r#"
+        {"code":"BWL-1113","message":"rate \"fast\" is not usable","cause":"its unit is none of bit, kbit, mbit and gbit","fix":"write it in bits a second, such as 500kbit, 10mbit or 1.5gbit"}
+    "#]],
+    );
+    check(
+        "bowline port ls web --format yaml",
+        &expect![[r#"
+        error: invalid value 'yaml' for '--format <FORMAT>': give table, json or a template such as '{{.Name}}'
 
         For more information, try '--help'.
     "#]],

@@ -1,11 +1,14 @@
 //! The bridge driver: a bridge with the gateways' addresses, and for each member a veth pair whose card is born inside.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use ipnetwork::IpNetwork;
 
-use crate::endpoint::{Endpoint, Interface};
+use crate::endpoint::{Endpoint, Guard, Interface};
+use crate::family::Family;
 use crate::firewall::Element;
 use crate::mac::Mac;
-use crate::network::{Isolation, Neighbours, Network};
+use crate::network::{Gateway, Isolation, Neighbours, Network, Subnet};
 use crate::state::{Addr, Kind, Link, LinkKey, Route, State};
 
 /// The network's own fragment.
@@ -20,7 +23,8 @@ pub fn network(network: &Network) -> State {
         Link { owner: Some(network.id), up: true, mac, gso, ..Link::new(Kind::Bridge, network.mtu.bytes()) };
     state.links.insert(key.clone(), link);
 
-    for subnet in &network.subnets {
+    let on_bridge = |s: &&Subnet| network.gateways.of(s.family()) != Gateway::Isolated;
+    for subnet in network.subnets.iter().filter(on_bridge) {
         let net =
             IpNetwork::new(subnet.gateway(), subnet.net().prefix()).expect("the prefix length of a subnet");
         state.addrs.insert(Addr { link: key.clone(), net });
@@ -32,7 +36,6 @@ pub fn network(network: &Network) -> State {
     state.set_sysctl(network.host, format!("net/ipv6/conf/{bridge}/disable_ipv6"), ipv6_off);
     state.set_sysctl(network.host, format!("net/ipv6/conf/{bridge}/accept_ra"), "0");
     state.set_sysctl(network.host, format!("net/ipv6/conf/{bridge}/accept_dad"), "0");
-    state.set_sysctl(network.host, format!("net/ipv4/conf/{bridge}/route_localnet"), "0");
 
     state.elements.extend(elements(network).into_iter().map(|element| (network.host, element)));
     state
@@ -45,15 +48,44 @@ fn elements(network: &Network) -> Vec<Element> {
         Neighbours::Open => elements.push(Element::Within(bridge())),
         Neighbours::Isolated => elements.push(Element::Apart(bridge())),
     }
-    match network.isolation {
-        Isolation::Open => elements.push(Element::Open(bridge())),
-        Isolation::Published => (),
-        Isolation::Strict => elements.push(Element::Strict(bridge())),
+    if network.isolation == Isolation::Strict {
+        elements.push(Element::Strict(bridge()));
     }
     if network.internal {
         elements.push(Element::Internal(bridge()));
-    } else if network.masquerade {
-        elements.extend(network.subnets.iter().map(|subnet| Element::Masquerade(subnet.net())));
+        return elements;
+    }
+    for family in Family::BOTH.into_iter().filter(|f| network.has(*f)) {
+        let gateway = network.gateways.of(family);
+        if network.isolation == Isolation::Open || gateway == Gateway::Unprotected {
+            elements.push(Element::Open(family, bridge()));
+        }
+        if gateway == Gateway::Routed {
+            elements.push(Element::Routed(family, bridge()));
+        }
+    }
+    let masked = |s: &&Subnet| match network.gateways.of(s.family()) {
+        Gateway::Nat | Gateway::Unprotected => network.masquerade,
+        Gateway::Routed | Gateway::Isolated => false,
+    };
+    let masked = network.subnets.iter().filter(masked);
+    elements.extend(masked.map(|subnet| Element::Masquerade(subnet.net())));
+    elements.extend(network.trusted.iter().map(|from| Element::Trusted { from: from.clone(), to: bridge() }));
+    elements
+}
+
+/// The senders that may be behind a port: those of the endpoint's addresses, and of none yet. A card's link-local
+/// address is made of its MAC, which `addr_gen_mode` sees to.
+fn guard(interface: &Interface) -> Vec<Element> {
+    let (port, mac) = (&interface.port, interface.mac);
+    let source = |address| Element::Source { port: port.clone(), mac, address };
+    let mut elements = vec![Element::Guarded(port.clone())];
+    for address in &interface.addresses {
+        elements.push(source(address.ip()));
+        elements.extend(match Family::of(address.ip()) {
+            Family::V4 => vec![source(Ipv4Addr::UNSPECIFIED.into())],
+            Family::V6 => vec![source(Ipv6Addr::UNSPECIFIED.into()), source(mac.link_local().into())],
+        });
     }
     elements
 }
@@ -70,22 +102,32 @@ pub fn interface(network: &Network, endpoint: &Endpoint, interface: &Interface) 
         up: true,
         master: Some(network.bridge.clone()),
         isolated: network.neighbours == Neighbours::Isolated,
+        // Where `br_netfilter` is loaded, a packet that a member sends to its own published port is bridged, not routed.
+        hairpin: !endpoint.published.is_empty(),
         gso: network.gso,
+        rate: interface.rate_in,
         ..Link::new(Kind::Port { card: card.clone() }, mtu)
     };
     let inner = Link {
         up: true,
         mac: Some(interface.mac),
         gso: network.gso,
+        rate: interface.rate_out,
         ..Link::new(Kind::Card { port: port.clone() }, mtu)
     };
     state.links.insert(port, outer);
     state.links.insert(card.clone(), inner);
     state.links.insert(LinkKey::loopback(endpoint.place), Link::loopback());
 
+    match endpoint.guard {
+        Guard::On => state.elements.extend(guard(interface).into_iter().map(|e| (network.host, e))),
+        Guard::Off => {}
+    }
+
     let name = &interface.card;
     if interface.addresses.iter().any(IpNetwork::is_ipv6) {
         state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/disable_ipv6"), "0");
+        state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/addr_gen_mode"), "0");
         state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/accept_ra"), "0");
         state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/accept_dad"), "0");
     } else {

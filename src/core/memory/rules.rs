@@ -1,6 +1,8 @@
 //! What a change does to the state in memory, with the kernel's own rules of what may be done to what.
 
+use crate::firewall::Element;
 use crate::plan::Change;
+use crate::port::HostPort;
 use crate::state::{Kind, Link, LinkKey, State};
 use crate::{Code, Error, Result};
 
@@ -19,11 +21,28 @@ pub(super) fn apply(state: &mut State, change: &Change) -> Result<()> {
             if !state.frames.contains(place) {
                 return Err(refused("there is no table"));
             }
+            let in_its_place = |(p, e): &(_, Element)| {
+                p == place && e.slot().is_some() && e.slot() == element.slot() && e != element
+            };
+            if state.elements.iter().any(in_its_place) {
+                return Err(refused("another element is in its place"));
+            }
             state.elements.insert((*place, element.clone()));
         }
         Change::DelElement { place, element } => {
             state.elements.remove(&(*place, element.clone()));
         }
+        Change::HoldPort { place, port } => {
+            let clash = |(p, held): &(_, HostPort)| p == place && held != port && held.clashes_with(port);
+            if state.held.iter().any(clash) {
+                return Err(Error::new(Code::PortTaken, format!("port {port} is taken")));
+            }
+            state.held.insert((*place, *port));
+        }
+        Change::FreePort { place, port } => {
+            state.held.remove(&(*place, *port));
+        }
+        Change::ForgetFlows { .. } => (),
         Change::AddLink { key, link, card } => add_link(state, key, link, card.as_ref())?,
         Change::SetLink { key, link } => set_link(state, key, link)?,
         Change::DelLink { key } => del_link(state, key),

@@ -10,10 +10,12 @@ use std::sync::{Arc, MutexGuard};
 
 use bowline_api::v1;
 use bowline_core::endpoint::{Endpoint, Interface};
+use bowline_core::firewall::Element;
 use bowline_core::mac::Mac;
 use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
 use bowline_core::plan::{Change, diff};
+use bowline_core::port::Wish;
 use bowline_core::state::{LinkKey, State};
 use bowline_core::{Code, Context, Error, Result};
 
@@ -26,13 +28,27 @@ use crate::store::{EndpointRecord, FixedRecord, Life};
 
 impl Manager {
     /// Adds interfaces to an endpoint whose namespace is open. On failure everything is as before.
-    pub(super) fn join(&self, seat: &Arc<Seat>, seated: &mut Seated, tickets: &[Ticket]) -> Result<()> {
+    pub(super) fn join(
+        &self,
+        seat: &Arc<Seat>,
+        seated: &mut Seated,
+        tickets: &[Ticket],
+        publish: &[Wish],
+    ) -> Result<()> {
         let keepers = self.keepers_with(&seated.endpoint, tickets);
         let mut kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
 
         let before = wanted(&seated.endpoint, among(&kept));
         let was = seated.endpoint.clone();
         self.allocate(seated, tickets, &mut kept)?;
+        let chosen = self.choose_ports(&seated.endpoint, publish, &kept);
+        match chosen {
+            Ok(chosen) => seated.endpoint.published.extend(chosen),
+            Err(error) => {
+                self.take_back(seat, seated, &was, &[], &mut kept);
+                return Err(error);
+            }
+        }
         let joining: Vec<Id> = tickets.iter().map(|t| t.keeper.id).collect();
         let after =
             if tickets.is_empty() { bare(&seated.endpoint) } else { wanted(&seated.endpoint, among(&kept)) };
@@ -53,6 +69,7 @@ impl Manager {
             return Err(error);
         }
         seated.answered = true;
+        self.republished(&was, &seated.endpoint, &kept);
         for interface in &seated.endpoint.interfaces {
             if joining.contains(&interface.network) {
                 self.index.add_port(self.port(interface), seat.clone());
@@ -77,6 +94,10 @@ impl Manager {
             was.interfaces.iter().cloned().partition(|i| networks.contains(&i.network));
         let before = wanted(&was, among(&kept));
         seated.endpoint.interfaces = staying;
+        match life {
+            Life::Live => {}
+            Life::Stopped | Life::Removed => seated.endpoint.published.clear(),
+        }
         let (was_life, leaving) = (seated.life, seated.leaving.len());
         seated.leaving.extend(going.iter().cloned());
         seated.life = life;
@@ -94,6 +115,7 @@ impl Manager {
         }
         // It is journalled: from here on everything is done, whatever fails on the way.
         let mut done = Ok(());
+        self.follow_ports(&was, &seated.endpoint, &kept);
         if life == Life::Live {
             self.move_default_route(seated, &before, &wanted(&seated.endpoint, among(&kept)));
             if moving {
@@ -114,8 +136,9 @@ impl Manager {
             if life == Life::Live && more.is_some_and(|m| m.fixed) {
                 done = done.and(self.give_up_fixed_on(&seat.name, interface.network));
             }
-            let host = self.port(&interface).place;
-            self.reaper.bury(Dead { seat: seat.clone(), interface, host });
+            let port = self.port(&interface);
+            let elements = filters(&before, &interface);
+            self.reaper.bury(Dead { seat: seat.clone(), interface, host: port.place, elements });
         }
         if life == Life::Removed {
             // The name is given up last, so that what is kept under it is not the next one's.
@@ -126,7 +149,12 @@ impl Manager {
     }
 
     /// What joining would do, without doing it.
-    pub(super) fn plan_join(&self, seated: &Seated, tickets: &[Ticket]) -> Result<v1::Plan> {
+    pub(super) fn plan_join(
+        &self,
+        seated: &Seated,
+        tickets: &[Ticket],
+        publish: &[Wish],
+    ) -> Result<v1::Plan> {
         let keepers = self.keepers_with(&seated.endpoint, tickets);
         let mut kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
         let mut endpoint = seated.endpoint.clone();
@@ -139,6 +167,9 @@ impl Manager {
         });
         kept.iter_mut().zip(untouched).for_each(|(kept, pools)| kept.put_back(pools));
         planned?;
+        let chosen = self.choose_ports(&endpoint, publish, &kept)?;
+        self.let_go(&endpoint, &chosen, &kept);
+        endpoint.published = chosen;
         let after = if tickets.is_empty() { bare(&endpoint) } else { wanted(&endpoint, among(&kept)) };
         Ok(v1::Plan { steps: diff(&State::default(), &after).iter().map(Change::to_string).collect() })
     }
@@ -209,6 +240,8 @@ impl Manager {
             mac: ticket.mac.unwrap_or_else(|| Mac::local(random.0 as u64)),
             addresses,
             gw_priority: ticket.gw_priority,
+            rate_in: ticket.rate_in,
+            rate_out: ticket.rate_out,
         })
     }
 
@@ -243,7 +276,7 @@ impl Manager {
     ) {
         let now = std::mem::replace(&mut seated.endpoint, was.clone());
         let added: Vec<Interface> =
-            now.interfaces.into_iter().filter(|i| was.on(i.network).is_none()).collect();
+            now.interfaces.iter().filter(|i| was.on(i.network).is_none()).cloned().collect();
         added.iter().for_each(|i| drop(seated.more.remove(&i.network)));
         // Each step by itself: one that finds nothing to undo must not keep the next from being made.
         let failed = undo.iter().filter_map(|step| self.kernel.apply(std::slice::from_ref(step)).err());
@@ -258,7 +291,8 @@ impl Manager {
                     of.leaving += 1;
                 }
                 let host = self.port(&interface).place;
-                self.reaper.bury(Dead { seat: seat.clone(), interface, host });
+                let elements = filters(&wanted(&now, among(kept)), &interface);
+                self.reaper.bury(Dead { seat: seat.clone(), interface, host, elements });
             }
         } else {
             added.iter().for_each(|interface| give_back(kept, was, interface));
@@ -326,6 +360,27 @@ impl Manager {
         }
         Ok(())
     }
+}
+
+/// The elements that are about one port.
+fn filters(state: &State, interface: &Interface) -> Vec<Element> {
+    let about = |element: &&Element| match element {
+        Element::Guarded(port) | Element::Source { port, .. } => *port == interface.port,
+        Element::Network(_)
+        | Element::Within(_)
+        | Element::Apart(_)
+        | Element::Internal(_)
+        | Element::Strict(_)
+        | Element::Open(..)
+        | Element::Routed(..)
+        | Element::Trusted { .. }
+        | Element::Masquerade(_)
+        | Element::Reachable { .. }
+        | Element::Shut { .. }
+        | Element::Port { .. }
+        | Element::Span { .. } => false,
+    };
+    state.elements.iter().map(|(_, element)| element).filter(about).cloned().collect()
 }
 
 /// The networks whose keepers are locked.

@@ -8,11 +8,13 @@ use bowline_core::endpoint::Endpoint;
 use bowline_core::mac::Mac;
 use bowline_core::name::{LinkName, Name};
 use bowline_core::place::{Door, Place};
+use bowline_core::port::Wish;
+use bowline_core::rate::Rate;
 use bowline_core::{Code, Context, Error, Result};
 
 use super::keeper::Keeper;
-use super::seat::{Seat, Seated};
-use super::{Manager, now_unix_ms};
+use super::seat::{Seat, Seated, guard};
+use super::{Manager, now_unix_ms, ports};
 use crate::store::Life;
 
 /// Who calls, as the socket knows it.
@@ -30,6 +32,8 @@ pub(super) struct Ticket {
     pub(super) mac: Option<Mac>,
     pub(super) aliases: Vec<Name>,
     pub(super) gw_priority: i32,
+    pub(super) rate_in: Option<Rate>,
+    pub(super) rate_out: Option<Rate>,
 }
 
 struct Order {
@@ -38,6 +42,7 @@ struct Order {
     door: Door,
     path: Option<String>,
     tickets: Vec<Ticket>,
+    publish: Vec<Wish>,
 }
 
 impl Manager {
@@ -74,7 +79,7 @@ impl Manager {
             live(&seat, &seated)?;
             let door = door.clone().or_else(|| seated.door()).ok_or_else(|| no_way_in(&seat))?;
             let place = self.open_again(&door, &seated)?;
-            let joined = self.join(&seat, &mut seated, &tickets);
+            let joined = self.join(&seat, &mut seated, &tickets, &[]);
             self.kernel.close(place);
             joined
         })
@@ -140,7 +145,7 @@ impl Manager {
         let place = self.kernel.open(&order.door)?;
         self.kernel.close(place);
         let seated = self.fresh_seat(wish, &order, place);
-        self.plan_join(&seated, &order.tickets)
+        self.plan_join(&seated, &order.tickets, &order.publish)
     }
 
     fn check_endpoint(&self, wish: &v1::CreateEndpoint, caller: Caller) -> Result<Order> {
@@ -155,8 +160,13 @@ impl Manager {
             [only] if only.network == "none" => Vec::new(),
             joins => self.check_joins(joins)?,
         };
+        let mut publish = ports::wishes(&wish.publish)?;
+        let exposed = wish.expose.iter().map(ports::exposed).collect::<Result<Vec<_>>>()?;
+        if wish.publish_all {
+            publish.extend(exposed);
+        }
         let door = door(&wish.netns, caller)?;
-        Ok(Order { name, hostname, door, path: wish.netns.path.clone(), tickets })
+        Ok(Order { name, hostname, door, path: wish.netns.path.clone(), tickets, publish })
     }
 
     fn check_joins(&self, joins: &[v1::Join]) -> Result<Vec<Ticket>> {
@@ -189,7 +199,16 @@ impl Manager {
             let addresses = join.ip.map(IpAddr::V4).into_iter().chain(join.ip6.map(IpAddr::V6)).collect();
             let mac = join.mac.as_deref().map(str::parse).transpose()?;
             let aliases = join.aliases.iter().map(|a| a.parse()).collect::<Result<_>>()?;
-            tickets.push(Ticket { keeper, card, addresses, mac, aliases, gw_priority: join.gw_priority });
+            tickets.push(Ticket {
+                keeper,
+                card,
+                addresses,
+                mac,
+                aliases,
+                gw_priority: join.gw_priority,
+                rate_in: join.rate_in_bits_per_s.map(Rate::new).transpose()?,
+                rate_out: join.rate_out_bits_per_s.map(Rate::new).transpose()?,
+            });
         }
         Ok(tickets)
     }
@@ -217,12 +236,12 @@ impl Manager {
             if !self.index.replace_endpoint(&there, seat.clone()) {
                 return Err(exists(&there.name));
             }
-            if let Err(error) = self.join(&seat, &mut seated, &order.tickets) {
+            if let Err(error) = self.join(&seat, &mut seated, &order.tickets, &order.publish) {
                 self.index.replace_endpoint(&seat, there);
                 return Err(error);
             }
             self.forget_stopped(&there);
-        } else if let Err(error) = self.join(&seat, &mut seated, &order.tickets) {
+        } else if let Err(error) = self.join(&seat, &mut seated, &order.tickets, &order.publish) {
             self.index.remove_endpoint(&seat);
             return Err(error);
         }
@@ -249,8 +268,14 @@ impl Manager {
     }
 
     fn fresh_seat(&self, wish: &v1::CreateEndpoint, order: &Order, place: Place) -> Seated {
-        let endpoint =
-            Endpoint { id: self.fresh_id(), name: order.name.clone(), place, interfaces: Vec::new() };
+        let endpoint = Endpoint {
+            id: self.fresh_id(),
+            name: order.name.clone(),
+            place,
+            interfaces: Vec::new(),
+            published: Vec::new(),
+            guard: guard(wish.antispoof),
+        };
         Seated {
             endpoint,
             hostname: order.hostname.clone(),
@@ -323,7 +348,7 @@ fn loopback() -> LinkName {
     "lo".parse().expect("lo is a link name")
 }
 
-fn live(seat: &Seat, seated: &Seated) -> Result<()> {
+pub(super) fn live(seat: &Seat, seated: &Seated) -> Result<()> {
     match seated.life {
         Life::Live => Ok(()),
         Life::Stopped => Err(Error::new(Code::NetnsGone, format!("endpoint {} is stopped", seat.name))

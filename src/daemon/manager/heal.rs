@@ -62,7 +62,7 @@ impl Manager {
     /// True where only a look at everything will do.
     fn notice(&self, moved: &Moved, bridges: &mut BTreeSet<LinkKey>) -> bool {
         let (place, name, gone) = match moved {
-            Moved::Overrun { .. } => return true,
+            Moved::Overrun { .. } | Moved::Tables { .. } => return true,
             Moved::Address { place, name } | Moved::Link { place, name, now: LinkNow::Down } => {
                 (place, name, false)
             }

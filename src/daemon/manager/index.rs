@@ -1,5 +1,7 @@
 //! Who is who: networks and endpoints by name, by id, and by the name of their link. Never locked for long.
 
+mod ports;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,7 +13,10 @@ use super::keeper::Keeper;
 use super::seat::Seat;
 
 #[derive(Debug, Default)]
-pub(super) struct Index(RwLock<Tables>);
+pub(super) struct Index {
+    tables: RwLock<Tables>,
+    last_chosen: ports::LastChosen,
+}
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -19,6 +24,7 @@ struct Tables {
     networks_by_id: HashMap<Id, Arc<Keeper>>,
     endpoints: BTreeMap<Name, Arc<Seat>>,
     links: HashMap<LinkKey, Owner>,
+    ports: ports::Taken,
 }
 
 /// Whose a link is.
@@ -122,11 +128,11 @@ impl Index {
     }
 
     fn read<T>(&self, act: impl FnOnce(&Tables) -> T) -> T {
-        act(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        act(&self.tables.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn write<T>(&self, act: impl FnOnce(&mut Tables) -> T) -> T {
-        act(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.tables.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

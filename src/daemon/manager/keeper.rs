@@ -9,7 +9,9 @@ use bowline_core::endpoint::{Endpoint, Interface};
 use bowline_core::ipam::pools::Busy;
 use bowline_core::ipam::{Holder, Pool};
 use bowline_core::name::{Id, Name};
-use bowline_core::network::{Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix};
+use bowline_core::network::{
+    Gateway, Gateways, Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix,
+};
 use bowline_core::place::Place;
 use bowline_core::state::LinkKey;
 use bowline_core::{Code, Error, Result};
@@ -268,6 +270,9 @@ impl Kept {
             isolation: isolation_view(network.isolation),
             icc: network.neighbours == Neighbours::Open,
             masquerade: network.masquerade,
+            gateway_mode_ipv4: gateway_view(network.gateways.v4),
+            gateway_mode_ipv6: gateway_view(network.gateways.v6),
+            trusted_interfaces: network.trusted.iter().map(ToString::to_string).collect(),
             gso: self.gso,
             gso_max_bytes: network.gso,
             bridge: Some(network.bridge.to_string()),
@@ -298,6 +303,9 @@ impl Kept {
             isolation: isolation_view(network.isolation),
             icc: network.neighbours == Neighbours::Open,
             masquerade: network.masquerade,
+            gateway_mode_ipv4: gateway_view(network.gateways.v4),
+            gateway_mode_ipv6: gateway_view(network.gateways.v6),
+            trusted_interfaces: network.trusted.iter().map(ToString::to_string).collect(),
             bridge: network.bridge.to_string(),
             labels: self.labels.clone(),
             created_unix_ms: self.created_unix_ms,
@@ -321,6 +329,11 @@ impl Kept {
             isolation: isolation(record.isolation),
             neighbours: neighbours(record.icc),
             masquerade: record.masquerade,
+            gateways: Gateways {
+                v4: gateway(record.gateway_mode_ipv4),
+                v6: gateway(record.gateway_mode_ipv6),
+            },
+            trusted: record.trusted_interfaces.iter().map(|t| t.parse()).collect::<Result<_>>()?,
         };
         let kept = Kept::new(network, record.gso, record.labels, record.created_unix_ms);
         Ok(Kept { elsewhere: record.host, ..kept })
@@ -369,6 +382,24 @@ fn isolation_view(isolation: Isolation) -> v1::Isolation {
         Isolation::Open => v1::Isolation::Open,
         Isolation::Published => v1::Isolation::Published,
         Isolation::Strict => v1::Isolation::Strict,
+    }
+}
+
+pub(super) fn gateway(wire: v1::GatewayMode) -> Gateway {
+    match wire {
+        v1::GatewayMode::Nat => Gateway::Nat,
+        v1::GatewayMode::NatUnprotected => Gateway::Unprotected,
+        v1::GatewayMode::Routed => Gateway::Routed,
+        v1::GatewayMode::Isolated => Gateway::Isolated,
+    }
+}
+
+fn gateway_view(gateway: Gateway) -> v1::GatewayMode {
+    match gateway {
+        Gateway::Nat => v1::GatewayMode::Nat,
+        Gateway::Unprotected => v1::GatewayMode::NatUnprotected,
+        Gateway::Routed => v1::GatewayMode::Routed,
+        Gateway::Isolated => v1::GatewayMode::Isolated,
     }
 }
 

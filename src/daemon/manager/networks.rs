@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
 use bowline_api::v1::{self, EventKind};
+use bowline_core::family::Family;
 use bowline_core::kernel::Facts;
-use bowline_core::name::{Id, Name};
-use bowline_core::network::{Mtu, Network};
+use bowline_core::name::{Id, LinkName, Name};
+use bowline_core::network::{Gateway, Gateways, Mtu, Network};
 use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
 use bowline_core::state::{LinkKey, State};
@@ -15,7 +16,7 @@ use bowline_core::{Code, Context, Error, Result, driver};
 use super::attach::among;
 use super::endpoints::{Caller, door};
 use super::hosts::Side;
-use super::keeper::{Keeper, Kept, isolation, neighbours, static_routes};
+use super::keeper::{Keeper, Kept, gateway, isolation, neighbours, static_routes};
 use super::seat::{Seat, Seated, wanted};
 use super::{Manager, now_unix_ms};
 use crate::store::{EndpointRecord, Life};
@@ -94,6 +95,7 @@ impl Manager {
         *side = with_network(*side, &kept.network);
         let view = kept.view();
         let bridge = kept.bridge();
+        self.welcome(&kept.network);
         self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
         Ok(view)
     }
@@ -274,6 +276,8 @@ impl Manager {
             isolation: isolation(wish.isolation),
             neighbours: neighbours(wish.icc),
             masquerade: wish.masquerade,
+            gateways: gateways(wish)?,
+            trusted: trusted(&wish.trusted_interfaces)?,
         };
         Ok((Kept::new(network, wish.gso, wish.labels.clone(), now_unix_ms()), facts))
     }
@@ -309,6 +313,7 @@ impl Manager {
             side.framed = false;
         }
         let done = self.kernel.apply(&diff(&seen, &State::default()));
+        self.unwelcome(&kept.network);
         drop(kept);
         self.leave_host(&mut sides, keeper.host);
         self.tell(EventKind::NetworkRemoved, Some(keeper.name.as_str()), None, None);
@@ -370,10 +375,30 @@ fn updated(old: &Network, wish: &v1::UpdateNetwork) -> Result<Network> {
     if let Some(masquerade) = wish.masquerade {
         new.masquerade = masquerade;
     }
+    if let Some(wire) = &wish.trusted_interfaces {
+        new.trusted = trusted(wire)?;
+    }
     if let Some(bytes) = wish.mtu_bytes {
         new.mtu = Mtu::new(bytes, new.has_ipv6())?;
     }
     Ok(new)
+}
+
+fn gateways(wish: &v1::CreateNetwork) -> Result<Gateways> {
+    let gateways = Gateways { v4: gateway(wish.gateway_mode_ipv4), v6: gateway(wish.gateway_mode_ipv6) };
+    let isolated = Family::BOTH.into_iter().any(|family| gateways.of(family) == Gateway::Isolated);
+    if isolated && !wish.internal {
+        return Err(Error::new(Code::InvalidOption, "gateway mode isolated is for internal networks")
+            .because("without an address of the host's on it, nothing leads out of the network")
+            .fix("add --internal, or choose another gateway mode"));
+    }
+    Ok(gateways)
+}
+
+fn trusted(names: &[String]) -> Result<Vec<LinkName>> {
+    let all: Vec<LinkName> = names.iter().map(|name| name.parse()).collect::<Result<_>>()?;
+    let unique: BTreeSet<LinkName> = all.into_iter().collect();
+    Ok(unique.into_iter().collect())
 }
 
 fn uplink_mtu(facts: &Facts) -> u32 {
@@ -404,6 +429,9 @@ fn builtin(name: &str) -> v1::Network {
         isolation: v1::Isolation::Open,
         icc: false,
         masquerade: false,
+        gateway_mode_ipv4: v1::GatewayMode::Nat,
+        gateway_mode_ipv6: v1::GatewayMode::Nat,
+        trusted_interfaces: Vec::new(),
         gso: v1::Gso::Off,
         gso_max_bytes: None,
         bridge: None,

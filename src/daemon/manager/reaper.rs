@@ -5,10 +5,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use bowline_core::endpoint::Interface;
+use bowline_core::firewall::Element;
 use bowline_core::name::Id;
 use bowline_core::place::Place;
 use bowline_core::plan::Change;
 use bowline_core::state::LinkKey;
+
+use ipnetwork::IpNetwork;
 
 use super::seat::Seat;
 use super::{Manager, held};
@@ -21,11 +24,17 @@ pub(super) struct Dead {
     pub(super) interface: Interface,
     /// Where its port is.
     pub(super) host: Place,
+    /// What the firewall has about the port.
+    pub(super) elements: Vec<Element>,
 }
 
 impl Dead {
     fn deletion(&self) -> Change {
         Change::DelLink { key: LinkKey::new(self.host, self.interface.port.clone()) }
+    }
+
+    fn filters(&self) -> impl Iterator<Item = Change> {
+        self.elements.iter().map(|e| Change::DelElement { place: self.host, element: e.clone() })
     }
 }
 
@@ -129,17 +138,39 @@ impl Manager {
 
     /// Together if it goes, else one by one, so that one that is stuck does not keep the others.
     fn delete(&self, batch: Vec<Dead>) -> (Vec<Dead>, Vec<Dead>) {
+        let mut batch = batch;
+        batch.sort_by_key(|dead| dead.host);
         let all: Vec<Change> = batch.iter().map(Dead::deletion).collect();
-        if self.kernel.apply(&all).is_ok() {
-            return (batch, Vec::new());
-        }
-        batch.into_iter().partition(|dead| match self.kernel.apply(&[dead.deletion()]) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(link = %dead.interface.port, code = %error.code, "delete a port: {error}");
-                false
+        let (gone, stuck) = if self.kernel.apply(&all).is_ok() {
+            (batch, Vec::new())
+        } else {
+            batch.into_iter().partition(|dead| match self.kernel.apply(&[dead.deletion()]) {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(link = %dead.interface.port, code = %error.code, "delete a port: {error}");
+                    false
+                }
+            })
+        };
+        self.clean_up(&gone);
+        (gone, stuck)
+    }
+
+    /// After the ports: their filters, and the flows of their addresses, which the next to have them must not inherit.
+    fn clean_up(&self, gone: &[Dead]) {
+        for here in gone.chunk_by(|a, b| a.host == b.host) {
+            let addresses = here.iter().flat_map(|dead| dead.interface.addresses.iter().map(IpNetwork::ip));
+            let forget = Change::ForgetFlows {
+                place: here[0].host,
+                addresses: addresses.collect(),
+                ports: Vec::new(),
+                straight: Vec::new(),
+            };
+            let steps: Vec<Change> = here.iter().flat_map(Dead::filters).chain([forget]).collect();
+            if let Err(error) = self.kernel.apply(&steps) {
+                tracing::warn!(code = %error.code, "clean up after {} ports: {error}", here.len());
             }
-        })
+        }
     }
 
     /// The kernel has confirmed: the journal forgets, and then addresses may be given again. In that order, for of two

@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 use bowline_core::endpoint::Interface;
 use bowline_core::kernel::Scope;
 use bowline_core::name::{Id, Name};
-use bowline_core::network::Network;
+use bowline_core::network::{Network, Subnet};
 use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
 use bowline_core::state::{LinkKey, State};
@@ -114,7 +114,9 @@ impl Manager {
                 interface.addresses.retain(|a| kept.retake(id, &seated.endpoint.name, &[*a]).is_ok());
             }
             let host = self.port(interface).place;
-            self.reaper.bury(Dead { seat: seat.clone(), interface: interface.clone(), host });
+            // What the firewall had about it is not wanted any more, and goes with the first look.
+            let elements = Vec::new();
+            self.reaper.bury(Dead { seat: seat.clone(), interface: interface.clone(), host, elements });
         }
     }
 
@@ -140,6 +142,14 @@ impl Manager {
         }
         for seat in self.index.endpoints() {
             self.settle(&seat);
+            let seated = seat.lock();
+            let keepers = self.keepers_of(&seated.endpoint);
+            let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+            self.now_published(&seated.endpoint, &kept);
+        }
+        for keeper in self.index.networks() {
+            let network = keeper.lock().network.clone();
+            self.welcome(&network);
         }
         Ok(())
     }
@@ -242,6 +252,17 @@ impl Manager {
             }
             let steps = diff(&seen, &want);
             self.apply_what_goes(&steps);
+            let put_back = steps.iter().any(|step| matches!(step, Change::PutFrame { .. }));
+            if put_back && !self.kernel.owns_tables(place) {
+                // Others may have taken the tables away, and somebody may have come in meanwhile.
+                let here = kept.iter().filter(|k| k.network.host == place);
+                self.apply_what_goes(&[Change::ForgetFlows {
+                    place,
+                    addresses: BTreeSet::new(),
+                    ports: Vec::new(),
+                    straight: here.flat_map(|k| k.network.subnets.iter().map(Subnet::net)).collect(),
+                }]);
+            }
             put.steps.extend(steps);
         }
         if !put.steps.is_empty() {

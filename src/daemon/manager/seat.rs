@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use bowline_api::v1;
-use bowline_core::endpoint::{Endpoint, Interface};
+use bowline_core::endpoint::{Endpoint, Guard, Interface};
 use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
 use bowline_core::place::{Door, Place};
+use bowline_core::port::{Published, Wish};
+use bowline_core::rate::Rate;
 use bowline_core::state::State;
 use bowline_core::{Result, driver};
 
-use super::held;
+use super::{held, ports};
 use crate::store::{EndpointRecord, InterfaceRecord, Life, Phase};
 
 #[derive(Debug)]
@@ -61,7 +63,14 @@ impl Seated {
     pub(super) fn stopped(id: Id, name: Name) -> Seated {
         Seated {
             hostname: name.clone(),
-            endpoint: Endpoint { id, name, place: Place(0), interfaces: Vec::new() },
+            endpoint: Endpoint {
+                id,
+                name,
+                place: Place(0),
+                interfaces: Vec::new(),
+                published: Vec::new(),
+                guard: Guard::On,
+            },
             labels: BTreeMap::new(),
             path: None,
             created_unix_ms: 0,
@@ -93,6 +102,8 @@ impl Seated {
             life: self.life,
             answered: self.answered,
             unsettled: self.unsettled,
+            published: self.endpoint.published.iter().map(ToString::to_string).collect(),
+            antispoof: self.endpoint.guard == Guard::On,
             interfaces: staying.chain(leaving).collect(),
         }
     }
@@ -106,6 +117,8 @@ impl Seated {
             mac: interface.mac.to_string(),
             addresses: interface.addresses.iter().map(ToString::to_string).collect(),
             gw_priority: interface.gw_priority,
+            rate_in_bits_per_s: interface.rate_in.map(Rate::bits_per_second),
+            rate_out_bits_per_s: interface.rate_out.map(Rate::bits_per_second),
             aliases: more.aliases.iter().map(ToString::to_string).collect(),
             fixed: more.fixed,
             phase,
@@ -120,6 +133,8 @@ impl Seated {
                 name: record.name.parse()?,
                 place: Place(record.cookie),
                 interfaces: Vec::new(),
+                published: record.published.iter().map(|text| published(text)).collect::<Result<_>>()?,
+                guard: guard(record.antispoof),
             },
             hostname: record.hostname.parse()?,
             labels: record.labels.clone(),
@@ -139,6 +154,8 @@ impl Seated {
                 mac: known.mac.parse()?,
                 addresses: known.addresses.iter().map(|a| address(a)).collect::<Result<_>>()?,
                 gw_priority: known.gw_priority,
+                rate_in: known.rate_in_bits_per_s.map(Rate::new).transpose()?,
+                rate_out: known.rate_out_bits_per_s.map(Rate::new).transpose()?,
             };
             match known.phase {
                 Phase::Joining | Phase::Leaving => seated.leaving.push(interface),
@@ -151,13 +168,14 @@ impl Seated {
         }
         if !record.answered {
             seated.life = Life::Removed;
+            seated.endpoint.published.clear();
             seated.leaving.append(&mut seated.endpoint.interfaces);
         }
         Ok(seated)
     }
 
-    pub(super) fn view<'a>(&self, network: impl Fn(Id) -> Option<&'a Network>) -> v1::Endpoint {
-        let routes = driver::default_routes(&self.endpoint, &network);
+    pub(super) fn view<'a>(&self, network: impl Fn(Id) -> Option<&'a Network> + Copy) -> v1::Endpoint {
+        let routes = driver::default_routes(&self.endpoint, network);
         let interface = |interface: &Interface| {
             let network = network(interface.network);
             let more = self.more.get(&interface.network);
@@ -173,6 +191,8 @@ impl Seated {
                 gateways: interface.addresses.iter().filter(|_| !internal).filter_map(gateway).collect(),
                 default_route: routes.routes.iter().any(|r| r.link.name == interface.card),
                 gw_priority: interface.gw_priority,
+                rate_in_bits_per_s: interface.rate_in.map(Rate::bits_per_second),
+                rate_out_bits_per_s: interface.rate_out.map(Rate::bits_per_second),
                 mtu_bytes: network.map_or(0, |n| n.mtu.bytes()),
                 aliases: more
                     .map(|m| m.aliases.iter().map(ToString::to_string).collect())
@@ -190,6 +210,8 @@ impl Seated {
             },
             netns: v1::NetnsStatus { cookie: self.endpoint.place.0, path: self.path.clone() },
             interfaces: self.endpoint.interfaces.iter().map(interface).collect(),
+            ports: self.endpoint.published.iter().map(|p| ports::view(&self.endpoint, network, p)).collect(),
+            antispoof: self.endpoint.guard == Guard::On,
             labels: self.labels.clone(),
             created_unix_ms: self.created_unix_ms,
         }
@@ -197,11 +219,23 @@ impl Seated {
 }
 
 /// Everything that the kernel should hold for an endpoint, on both sides.
-pub(super) fn wanted<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>) -> State {
+pub(super) fn wanted<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network> + Copy) -> State {
     let on = endpoint.interfaces.iter().filter_map(|i| network(i.network).map(|n| (n, i)));
     let mut state: State = on.map(|(n, i)| driver::bridge::interface(n, endpoint, i)).collect();
     state.extend(driver::default_routes(endpoint, network));
+    state.extend(driver::published::state(endpoint, network));
     state
+}
+
+pub(super) fn guard(antispoof: bool) -> Guard {
+    if antispoof { Guard::On } else { Guard::Off }
+}
+
+/// As the journal holds it: both sides' ports are named.
+fn published(text: &str) -> Result<Published> {
+    let wish: Wish = text.parse()?;
+    let host = wish.host.unwrap_or(wish.ports);
+    Ok(Published { at: wish.at, protocol: wish.protocol, host, first: wish.ports.first() })
 }
 
 fn address(text: &str) -> Result<ipnetwork::IpNetwork> {

@@ -55,15 +55,20 @@ fn status(code: Code) -> StatusCode {
         | Code::InvalidMtu
         | Code::InvalidInterface
         | Code::InvalidOption
+        | Code::InvalidPort
+        | Code::InvalidRate
+        | Code::InvalidRules
         | Code::InvalidNetns
         | Code::NetnsIsHost
         | Code::TooDeep
         | Code::InvalidSocket
         | Code::InvalidConfig => StatusCode::BAD_REQUEST,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::NoSuchPath | Code::NetworkNotFound | Code::EndpointNotFound | Code::NetnsGone => {
-            StatusCode::NOT_FOUND
-        }
+        Code::NoSuchPath
+        | Code::NetworkNotFound
+        | Code::EndpointNotFound
+        | Code::NotPublished
+        | Code::NetnsGone => StatusCode::NOT_FOUND,
         Code::SubnetOverlap
         | Code::NetworkExists
         | Code::EndpointExists
@@ -76,6 +81,7 @@ fn status(code: Code) -> StatusCode {
         | Code::BridgeFull
         | Code::InterfaceTaken
         | Code::LinkExists
+        | Code::PortTaken
         | Code::DaemonRunning
         | Code::NotRunning
         | Code::StillRunning => StatusCode::CONFLICT,

@@ -36,6 +36,12 @@ pub(super) fn run(verb: Verb, shared: &Shared, caller: Caller, name: &str, body:
         Verb::ShowEndpoint => json(&manager.endpoint(name)?),
         Verb::RemoveEndpoint => done(manager.remove_endpoint(name)?),
         Verb::StopEndpoint => json(&manager.stop_endpoint(name)?),
+        Verb::Publish => json(&manager.publish(name, &parse(body)?)?),
+        Verb::Unpublish => json(&manager.unpublish(name, &parse(body)?)?),
+        Verb::ListPorts => json(&manager.ports()),
+        Verb::CheckPort => json(&manager.check_port(&parse(body)?)?),
+        Verb::ShowFirewall => json(&manager.firewall()),
+        Verb::ReleaseFirewall => json(&manager.release_firewall()?),
         Verb::Prune => json(&manager.prune()?),
     })
 }

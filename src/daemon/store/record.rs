@@ -21,6 +21,12 @@ pub struct NetworkRecord {
     pub isolation: v1::Isolation,
     pub icc: bool,
     pub masquerade: bool,
+    #[serde(default)]
+    pub gateway_mode_ipv4: v1::GatewayMode,
+    #[serde(default)]
+    pub gateway_mode_ipv6: v1::GatewayMode,
+    #[serde(default)]
+    pub trusted_interfaces: Vec<String>,
     pub bridge: String,
     pub labels: BTreeMap<String, String>,
     pub created_unix_ms: u64,
@@ -46,6 +52,11 @@ pub struct EndpointRecord {
     /// True while its namespace is being changed: what is inside must be looked at after a crash.
     #[serde(default)]
     pub unsettled: bool,
+    /// As after `-p`, all chosen: `127.0.0.1:8080:80/tcp`
+    #[serde(default)]
+    pub published: Vec<String>,
+    #[serde(default = "yes")]
+    pub antispoof: bool,
     pub interfaces: Vec<InterfaceRecord>,
 }
 
@@ -67,6 +78,10 @@ pub struct InterfaceRecord {
     pub mac: String,
     pub addresses: Vec<String>,
     pub gw_priority: i32,
+    #[serde(default)]
+    pub rate_in_bits_per_s: Option<u64>,
+    #[serde(default)]
+    pub rate_out_bits_per_s: Option<u64>,
     #[serde(default)]
     pub aliases: Vec<String>,
     /// True where an address was asked for by number, and is kept while the endpoint is stopped.

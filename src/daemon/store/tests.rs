@@ -16,6 +16,8 @@ fn endpoint(name: &str) -> EndpointRecord {
         life: Life::Live,
         answered: true,
         unsettled: false,
+        published: Vec::new(),
+        antispoof: true,
         interfaces: Vec::new(),
     }
 }

@@ -1,17 +1,21 @@
 //! Changes made in order, in one namespace at a time. What may be one step is one step: neighbouring changes of
 //! elements, neighbouring deletions of links, and all that follows each other inside one container.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bowline_core::firewall::Element;
 use bowline_core::name::LinkName;
 use bowline_core::place::Place;
 use bowline_core::plan::Change;
-use bowline_core::state::{Kind, LinkKey};
+use bowline_core::port::{Ports, Protocol, Published};
+use bowline_core::state::{Kind, Link, LinkKey};
 use bowline_core::{Code, Error, Result};
 
 use super::host::Host;
 use super::{Kernel, address, bury, link};
+use crate::conntrack::{Flows, Towards};
 use crate::netlink::Netlink;
+use crate::netlink::wire::SeenLink;
 use crate::nft::Nft;
 use crate::sysctl;
 
@@ -29,20 +33,22 @@ pub(super) fn apply(kernel: &Kernel, changes: &[Change]) -> Result<()> {
     Ok(())
 }
 
-/// One namespace's socket, and the indexes of the links looked up since one came or went.
+/// One namespace's socket, and the links looked up since one came or went.
 struct Inside<'a> {
     route: &'a mut Netlink,
-    indexes: BTreeMap<LinkName, u32>,
+    found: BTreeMap<LinkName, SeenLink>,
 }
 
 fn in_host(kernel: &Kernel, host: &Host, changes: &[Change]) -> Result<()> {
     for run in changes.chunk_by(goes_with) {
         tracing::debug!(changes = run.len(), first = %run[0], "apply");
         match &run[0] {
-            Change::PutFrame { elements, .. } => host.nft(|nft| nft.put_frame(elements))?,
+            Change::PutFrame { elements, .. } => put_frame(host, elements)?,
             Change::DelFrame { .. } => host.nft(Nft::del_frame)?,
             Change::AddElement { .. } | Change::DelElement { .. } => change_elements(host, run)?,
             Change::SetSysctl { key, value } => host.enter(|| sysctl::set(&key.path, value))?,
+            Change::HoldPort { .. } | Change::FreePort { .. } => hold_ports(host, run)?,
+            Change::ForgetFlows { .. } => host.forget(&flows_of(run))?,
             Change::DelLink { .. } => {
                 let names: Vec<&LinkName> = run.iter().filter_map(deleted_link).collect();
                 host.route(|route| bury::links(route, &names))?;
@@ -63,7 +69,7 @@ fn in_host(kernel: &Kernel, host: &Host, changes: &[Change]) -> Result<()> {
             | Change::DelAddr(_)
             | Change::AddRoute(_)
             | Change::DelRoute(_) => host.route(|route| {
-                let mut inside = Inside { route, indexes: BTreeMap::new() };
+                let mut inside = Inside { route, found: BTreeMap::new() };
                 run.iter().try_for_each(|change| inside.make(change))
             })?,
         }
@@ -72,7 +78,7 @@ fn in_host(kernel: &Kernel, host: &Host, changes: &[Change]) -> Result<()> {
 }
 
 fn in_guest(route: &mut Netlink, changes: &[Change]) -> Result<()> {
-    let mut inside = Inside { route, indexes: BTreeMap::new() };
+    let mut inside = Inside { route, found: BTreeMap::new() };
     // The loopback depends on nothing. Set after a card is up, it would wait for the host, whose bridge is then busy
     // with its new port under the same lock.
     let (first, rest): (Vec<_>, Vec<_>) = changes.iter().partition(|change| is_loopback(change));
@@ -90,9 +96,9 @@ impl Inside<'_> {
     /// Makes a change that means the same in every namespace.
     fn make(&mut self, change: &Change) -> Result<()> {
         match change {
-            Change::SetLink { key, link } => link::set(self.route, &key.name, link),
+            Change::SetLink { key, link } => self.set_link(&key.name, link),
             Change::DelLink { key } => {
-                self.indexes.clear();
+                self.found.clear();
                 bury::card(self.route, &key.name)
             }
             Change::SetSysctl { key, value } => sysctl::set(&key.path, value),
@@ -116,18 +122,32 @@ impl Inside<'_> {
             | Change::PutFrame { .. }
             | Change::DelFrame { .. }
             | Change::AddElement { .. }
-            | Change::DelElement { .. } => Err(impossible(change, "only a host has it")),
+            | Change::DelElement { .. }
+            | Change::HoldPort { .. }
+            | Change::FreePort { .. }
+            | Change::ForgetFlows { .. } => Err(impossible(change, "only a host has it")),
+        }
+    }
+
+    /// A card was found when it got its addresses, and need not be looked for again.
+    fn set_link(&mut self, name: &LinkName, link: &Link) -> Result<()> {
+        match self.found.get_mut(name) {
+            Some(seen) if matches!(link.kind, Kind::Card { .. }) => {
+                link::set_card(self.route, name, link, seen)?;
+                seen.shaped = link.rate.is_some();
+                Ok(())
+            }
+            Some(_) | None => link::set(self.route, name, link),
         }
     }
 
     fn index(&mut self, key: &LinkKey) -> Result<Option<u32>> {
-        if let Some(&index) = self.indexes.get(&key.name) {
-            return Ok(Some(index));
+        if let Some(seen) = self.found.get(&key.name) {
+            return Ok(Some(seen.index));
         }
-        let index = link::find(self.route, &key.name)?.map(|link| link.index);
-        if let Some(index) = index {
-            self.indexes.insert(key.name.clone(), index);
-        }
+        let seen = link::find(self.route, &key.name)?;
+        let index = seen.as_ref().map(|seen| seen.index);
+        self.found.extend(seen.map(|seen| (key.name.clone(), seen)));
         Ok(index)
     }
 }
@@ -142,12 +162,23 @@ fn goes_with(before: &Change, change: &Change) -> bool {
         | Change::DelAddr(_)
         | Change::AddRoute(_)
         | Change::DelRoute(_) => 3,
+        Change::HoldPort { .. } => 4,
+        Change::FreePort { .. } => 5,
+        Change::ForgetFlows { .. } => 6,
         Change::PutFrame { .. }
         | Change::DelFrame { .. }
         | Change::AddLink { .. }
         | Change::SetSysctl { .. } => 0,
     };
     sort(change) != 0 && sort(before) == sort(change)
+}
+
+fn put_frame(host: &Host, elements: &BTreeSet<Element>) -> Result<()> {
+    let owned = host.nft(|nft| nft.put_frame(elements).map(|()| nft.is_owner()))?;
+    if !owned {
+        host.watch_tables();
+    }
+    Ok(())
 }
 
 /// One transaction, in which the last word on an element counts.
@@ -163,7 +194,68 @@ fn change_elements(host: &Host, changes: &[Change]) -> Result<()> {
     let chosen =
         |wanted| last.iter().filter(move |(_, add)| **add == wanted).map(|(element, _)| (*element).clone());
     let (add, del): (Vec<_>, Vec<_>) = (chosen(true).collect(), chosen(false).collect());
-    host.nft(|nft| nft.change(&add, &del))
+    host.nft(|nft| nft.change(&add, &del))?;
+    host.forget(&flows_of_elements(&add))
+}
+
+/// What flows through connection tracking goes on as it began, whatever the maps say now. A sender of UDP may have begun
+/// before its port led here, and never end.
+fn flows_of_elements(add: &[Element]) -> Flows {
+    let towards = |element: &Element| match *element {
+        Element::Port { at, protocol: protocol @ Protocol::Udp, port, .. } => {
+            Some(Towards { at, protocol, ports: Ports::one(port).ok()?, to: Vec::new() })
+        }
+        Element::Span { at, protocol: protocol @ Protocol::Udp, ports, .. } => {
+            Some(Towards { at, protocol, ports, to: Vec::new() })
+        }
+        Element::Port { .. }
+        | Element::Span { .. }
+        | Element::Network(_)
+        | Element::Within(_)
+        | Element::Apart(_)
+        | Element::Internal(_)
+        | Element::Strict(_)
+        | Element::Open(..)
+        | Element::Routed(..)
+        | Element::Trusted { .. }
+        | Element::Masquerade(_)
+        | Element::Reachable { .. }
+        | Element::Shut { .. }
+        | Element::Guarded(_)
+        | Element::Source { .. } => None,
+    };
+    Flows { towards: add.iter().filter_map(towards).collect(), ..Flows::default() }
+}
+
+fn flows_of(changes: &[Change]) -> Flows {
+    let mut flows = Flows::default();
+    for change in changes {
+        if let Change::ForgetFlows { addresses, ports, straight, .. } = change {
+            flows.of.extend(addresses);
+            flows.straight_to.extend(straight);
+            flows.towards.extend(ports.iter().map(|published| {
+                let Published { at, protocol, host: ports, .. } = *published;
+                Towards { at, protocol, ports, to: Vec::new() }
+            }));
+        }
+    }
+    flows
+}
+
+/// A run of one or the other.
+fn hold_ports(host: &Host, changes: &[Change]) -> Result<()> {
+    let (mut hold, mut free) = (Vec::new(), Vec::new());
+    for change in changes {
+        match change {
+            Change::HoldPort { port, .. } => hold.push(*port),
+            Change::FreePort { port, .. } => free.push(*port),
+            other => return Err(impossible(other, "it is not of a port")),
+        }
+    }
+    host.held(|held| {
+        held.free(&free);
+        held.hold(&hold)
+    })
 }
 
 fn deleted_link(change: &Change) -> Option<&LinkName> {
@@ -173,6 +265,9 @@ fn deleted_link(change: &Change) -> Option<&LinkName> {
         | Change::DelFrame { .. }
         | Change::AddElement { .. }
         | Change::DelElement { .. }
+        | Change::HoldPort { .. }
+        | Change::FreePort { .. }
+        | Change::ForgetFlows { .. }
         | Change::AddLink { .. }
         | Change::SetLink { .. }
         | Change::SetSysctl { .. }

@@ -2,11 +2,15 @@
 //! Route sockets are taken and given back, so that a slow deletion on one of them holds up nobody.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bowline_core::Result;
 use bowline_core::place::Place;
 
+use super::tables::TableWatch;
+use crate::conntrack::{Conntrack, Flows};
+use crate::hold::Held;
 use crate::netlink::Netlink;
 use crate::netns;
 use crate::nft::Nft;
@@ -18,6 +22,11 @@ pub(crate) struct Host {
     idle: Mutex<Vec<Netlink>>,
     /// Opened when first asked for, then never closed: closing is slow, and the table's ownership hangs on it.
     nft: Mutex<Option<Nft>>,
+    held: Mutex<Held>,
+    conntrack: Mutex<Option<Conntrack>>,
+    /// The number of the socket that our tables are changed by, once there is one.
+    nft_port: Arc<AtomicU32>,
+    tables: OnceLock<Arc<TableWatch>>,
 }
 
 /// More sockets than this are not kept.
@@ -27,18 +36,26 @@ impl Host {
     /// The namespace of the calling thread.
     pub(crate) fn own() -> Result<Host> {
         let route = Netlink::open()?;
-        Ok(Host {
-            place: route.place()?,
-            ns: netns::current()?,
-            idle: Mutex::new(vec![route]),
-            nft: Mutex::new(None),
-        })
+        Host::with(netns::current()?, route)
     }
 
     /// Another namespace, whose sockets are made by a thread that visits it.
     pub(crate) fn of(ns: OwnedFd) -> Result<Host> {
         let route = netns::run(&ns, Netlink::open)??;
-        Ok(Host { place: route.place()?, ns, idle: Mutex::new(vec![route]), nft: Mutex::new(None) })
+        Host::with(ns, route)
+    }
+
+    fn with(ns: OwnedFd, route: Netlink) -> Result<Host> {
+        Ok(Host {
+            place: route.place()?,
+            ns,
+            idle: Mutex::new(vec![route]),
+            nft: Mutex::new(None),
+            held: Mutex::new(Held::default()),
+            conntrack: Mutex::new(None),
+            nft_port: Arc::default(),
+            tables: OnceLock::new(),
+        })
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -68,8 +85,48 @@ impl Host {
     pub(crate) fn nft<T>(&self, body: impl FnOnce(&mut Nft) -> Result<T>) -> Result<T> {
         let mut nft = self.nft.lock().unwrap_or_else(PoisonError::into_inner);
         if nft.is_none() {
-            *nft = Some(self.enter(Nft::open)?);
+            let opened = self.enter(Nft::open)?;
+            self.nft_port.store(opened.port(), Ordering::Relaxed);
+            *nft = Some(opened);
         }
         body(nft.as_mut().expect("it was opened just now"))
+    }
+
+    pub(super) fn nft_port(&self) -> Arc<AtomicU32> {
+        self.nft_port.clone()
+    }
+
+    pub(super) fn watched_by(&self, tables: Arc<TableWatch>) {
+        // A host is watched once.
+        drop(self.tables.set(tables));
+    }
+
+    /// Has it told when others change our tables.
+    pub(super) fn watch_tables(&self) {
+        if let Some(tables) = self.tables.get() {
+            tables.ask();
+        }
+    }
+
+    /// Sockets that are already there need no visit to the namespace; those to be made do.
+    pub(crate) fn held<T: Send>(&self, body: impl FnOnce(&mut Held) -> Result<T> + Send) -> Result<T> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = &mut *held;
+        self.enter(|| body(held))
+    }
+
+    pub(crate) fn forget(&self, flows: &Flows) -> Result<()> {
+        if flows.is_empty() {
+            return Ok(());
+        }
+        let mut kept = self.conntrack.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut conntrack = match kept.take() {
+            Some(conntrack) => conntrack,
+            None => self.enter(Conntrack::open)?,
+        };
+        let forgotten = conntrack.forget(flows)?;
+        tracing::debug!(flows = forgotten, "forgot");
+        *kept = Some(conntrack);
+        Ok(())
     }
 }

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::mark::{LIVE, Mark};
+use super::rate;
 use crate::netlink::wire::SeenLink;
 use crate::netlink::{Failure, Netlink};
 
@@ -51,6 +52,8 @@ pub(crate) fn add_bridge(route: &mut Netlink, name: &LinkName, link: &Link) -> R
     // everybody who listens that nothing has happened: without spanning tree, ports forward at once.
     let mut message =
         LinkBridge::new(name.as_str()).down().link_group(LIVE).mcast_snooping(false).forward_delay(0);
+    // Frames to the addresses that bridges keep for each other pass no filter, and would teach a forged sender.
+    message = message.no_linklocal_learn(true);
     if let Some(mac) = link.mac {
         message = message.address(mac.0.to_vec());
     }
@@ -133,14 +136,9 @@ pub(crate) fn set(route: &mut Netlink, name: &LinkName, link: &Link) -> Result<(
             let message = LinkUnspec::new_with_name(name.as_str()).up().build();
             route.change(RouteNetlinkMessage::SetLink(message), 0).map_err(|e| e.error(what()))
         }
-        // A card bears no mark: it is ours as the other end of our port.
         Kind::Card { .. } => {
-            let mut message = with_limits(LinkUnspec::new_with_name(name.as_str()), link).mtu(link.mtu);
-            if let Some(mac) = link.mac {
-                message = message.address(mac.0.to_vec());
-            }
-            let message = upness(message, link).build();
-            route.change(RouteNetlinkMessage::SetLink(message), 0).map_err(|e| e.error(what()))
+            let seen = find(route, name)?.ok_or_else(|| missing(name))?;
+            set_card(route, name, link, &seen)
         }
         Kind::Bridge | Kind::Port { .. } => {
             let seen = find(route, name)?.ok_or_else(|| missing(name))?;
@@ -150,6 +148,17 @@ pub(crate) fn set(route: &mut Netlink, name: &LinkName, link: &Link) -> Result<(
             set_ours(route, name, link, &seen)
         }
     }
+}
+
+/// Sets a card that was found already. It bears no mark: it is ours as the other end of our port.
+pub(crate) fn set_card(route: &mut Netlink, name: &LinkName, link: &Link, seen: &SeenLink) -> Result<()> {
+    rate::set(route, name, link, seen)?;
+    let mut message = with_limits(LinkUnspec::new_with_index(seen.index), link).mtu(link.mtu);
+    if let Some(mac) = link.mac {
+        message = message.address(mac.0.to_vec());
+    }
+    let message = upness(message, link).build();
+    route.change(RouteNetlinkMessage::SetLink(message), 0).map_err(|e| e.error(format!("set link {name}")))
 }
 
 /// Deletes this very link, whatever its name is now.
@@ -194,7 +203,9 @@ fn adopt(route: &mut Netlink, name: &LinkName, link: &Link, refusal: Failure) ->
     if !same_owner || seen.our_kind().as_ref() != Some(&link.kind) {
         return Err(foreign(name));
     }
-    set_ours(route, name, &Link { up: seen.up || link.born().up, ..link.born() }, &seen)
+    // One that is limited stays so.
+    let born = Link { up: seen.up || link.born().up, rate: link.rate, ..link.born() };
+    set_ours(route, name, &born, &seen)
 }
 
 /// Gives a link that was just born what it could not be born with.
@@ -230,6 +241,7 @@ fn set_ours(route: &mut Netlink, name: &LinkName, link: &Link, seen: &SeenLink) 
     if link.kind == Kind::Bridge {
         make_room(route, name, link)?;
     }
+    rate::set(route, name, link, seen)?;
     let mut message =
         with_limits(LinkUnspec::new_with_index(seen.index), link).mtu(link.mtu).link_group(LIVE);
     if let Some(alias) = Mark::of(&link.kind, link.owner) {
@@ -245,16 +257,20 @@ fn set_ours(route: &mut Netlink, name: &LinkName, link: &Link, seen: &SeenLink) 
     if master != seen.master {
         message = message.controller(master.unwrap_or(0));
     }
-    // A port that comes to a bridge is not isolated there.
-    let isolated = seen.isolated && master == seen.master;
-    if link.isolated == isolated || master.is_none() {
+    // A port that comes to a bridge begins there with nothing on.
+    let stays = master == seen.master;
+    let as_is = link.isolated == (seen.isolated && stays) && link.hairpin == (seen.hairpin && stays);
+    if as_is || master.is_none() {
         let message = upness(message, link).build();
         return route.change(RouteNetlinkMessage::SetLink(message), 0).map_err(what);
     }
     route.change(RouteNetlinkMessage::SetLink(message.build()), 0).map_err(what)?;
-    let port = LinkUnspec::new_with_index(seen.index)
-        .set_port_kind(InfoPortKind::Bridge)
-        .set_port_data(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(link.isolated)]));
+    let port = LinkUnspec::new_with_index(seen.index).set_port_kind(InfoPortKind::Bridge).set_port_data(
+        InfoPortData::BridgePort(vec![
+            InfoBridgePort::Isolated(link.isolated),
+            InfoBridgePort::HairpinMode(link.hairpin),
+        ]),
+    );
     // SETLINK does not hear of port data; NEWLINK without CREATE does.
     route.change(RouteNetlinkMessage::NewLink(upness(port, link).build()), 0).map_err(what)
 }

@@ -6,11 +6,12 @@ use bowline_core::Result;
 use bowline_core::kernel::Scope;
 use bowline_core::name::LinkName;
 use bowline_core::place::Place;
+use bowline_core::rate::Rate;
 use bowline_core::state::{Addr, Kind, Link, LinkKey, Route, State};
 
 use super::host::Host;
 use super::mark::{Mark, PROTOCOL};
-use super::{Kernel, address, link};
+use super::{Kernel, address, link, rate};
 use crate::netlink::Netlink;
 use crate::netlink::wire::{LinkKind, SeenAddress, SeenLink};
 use crate::nft::Nft;
@@ -22,7 +23,8 @@ const OF_HOST: &[&str] = &["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"
 const OF_BRIDGE: &[(&str, &str)] =
     &[("ipv4", "route_localnet"), ("ipv6", "accept_dad"), ("ipv6", "accept_ra"), ("ipv6", "disable_ipv6")];
 /// Those of a card.
-const OF_CARD: &[(&str, &str)] = &[("ipv6", "accept_dad"), ("ipv6", "accept_ra"), ("ipv6", "disable_ipv6")];
+const OF_CARD: &[(&str, &str)] =
+    &[("ipv6", "accept_dad"), ("ipv6", "accept_ra"), ("ipv6", "addr_gen_mode"), ("ipv6", "disable_ipv6")];
 
 const MAIN_TABLE: u32 = 254;
 
@@ -38,8 +40,11 @@ pub(super) fn observe(kernel: &Kernel, scope: &Scope) -> Result<State> {
 
 fn of_host(host: &Host) -> Result<State> {
     let place = host.place();
-    let (links, addresses) =
-        host.route(|route| Ok((link::all(route, Some)?, address::all_addresses(route)?)))?;
+    let (links, addresses, rates) = host.route(|route| {
+        let links = link::all(route, Some)?;
+        let rates = rate::of(route, &links)?;
+        Ok((links, address::all_addresses(route)?, rates))
+    })?;
 
     let mut state = State::default();
     let names: HashMap<u32, &LinkName> =
@@ -50,7 +55,7 @@ fn of_host(host: &Host) -> Result<State> {
         let master = seen.master.and_then(|index| names.get(&index)).map(|&name| name.clone());
         let key = LinkKey::new(place, name);
         ours.insert(seen.index, key.clone());
-        state.links.insert(key, as_link(seen, kind, master));
+        state.links.insert(key, as_link(seen, kind, master, rates.get(&seen.index).copied()));
     }
     add_addresses(&mut state, &addresses, &ours);
 
@@ -64,6 +69,7 @@ fn of_host(host: &Host) -> Result<State> {
         Ok(())
     })?;
 
+    state.held.extend(host.held(|held| Ok(held.all().map(|port| (place, *port)).collect::<Vec<_>>()))?);
     if let Some(elements) = host.nft(Nft::elements)? {
         state.frames.insert(place);
         state.elements.extend(elements.into_iter().map(|element| (place, element)));
@@ -74,11 +80,11 @@ fn of_host(host: &Host) -> Result<State> {
 fn of_card(kernel: &Kernel, place: Place, name: &LinkName) -> Result<State> {
     let name = name.clone();
     let (mut state, card) = kernel.guest_at(place)?.run(move |route| inside(route, place, name))?;
-    let Some((key, seen)) = card else { return Ok(state) };
+    let Some(Found { key, seen, rate }) = card else { return Ok(state) };
     // A card is known by its port, whose mark says where the card is. A stranger's link of that name is not ours.
     match port_of(kernel, &key, &seen)? {
         Some(port) => {
-            state.links.insert(key, as_link(&seen, Kind::Card { port }, None));
+            state.links.insert(key, as_link(&seen, Kind::Card { port }, None, rate));
             Ok(state)
         }
         None => {
@@ -92,12 +98,19 @@ fn of_card(kernel: &Kernel, place: Place, name: &LinkName) -> Result<State> {
     }
 }
 
+/// A link of a container that may be a card of ours.
+struct Found {
+    key: LinkKey,
+    seen: SeenLink,
+    rate: Option<Rate>,
+}
+
 /// What the container's own namespace tells: everything but whose card it is.
-fn inside(route: &mut Netlink, place: Place, name: LinkName) -> Result<(State, Option<(LinkKey, SeenLink)>)> {
+fn inside(route: &mut Netlink, place: Place, name: LinkName) -> Result<(State, Option<Found>)> {
     let mut state = State::default();
     let loopback = LinkKey::loopback(place);
     if let Some(seen) = link::find(route, &loopback.name)? {
-        state.links.insert(loopback, as_link(&seen, Kind::Loopback, None));
+        state.links.insert(loopback, as_link(&seen, Kind::Loopback, None, None));
     }
     let Some(seen) = link::find(route, &name)?.filter(|seen| seen.kind == LinkKind::Veth) else {
         return Ok((state, None));
@@ -110,7 +123,8 @@ fn inside(route: &mut Netlink, place: Place, name: LinkName) -> Result<(State, O
         ours.then(|| Route { link: key.clone(), to: found.to, via: found.via })
     })?);
     read_all(&mut state, &key, OF_CARD)?;
-    Ok((state, Some((key, seen))))
+    let rate = rate::of(route, std::slice::from_ref(&seen))?.get(&seen.index).copied();
+    Ok((state, Some(Found { key, seen, rate })))
 }
 
 fn port_of(kernel: &Kernel, card: &LinkKey, seen: &SeenLink) -> Result<Option<LinkKey>> {
@@ -127,7 +141,7 @@ fn port_of(kernel: &Kernel, card: &LinkKey, seen: &SeenLink) -> Result<Option<Li
     Ok(None)
 }
 
-fn as_link(seen: &SeenLink, kind: Kind, master: Option<LinkName>) -> Link {
+fn as_link(seen: &SeenLink, kind: Kind, master: Option<LinkName>, rate: Option<Rate>) -> Link {
     Link {
         kind,
         owner: seen.mark().map(|mark| mark.owner()),
@@ -136,7 +150,9 @@ fn as_link(seen: &SeenLink, kind: Kind, master: Option<LinkName>) -> Link {
         mac: seen.mac,
         master,
         isolated: seen.isolated,
+        hairpin: seen.hairpin,
         gso: seen.gso(),
+        rate,
     }
 }
 

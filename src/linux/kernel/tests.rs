@@ -4,6 +4,7 @@ mod facts;
 mod foreign;
 mod guests;
 mod heal;
+mod rate;
 mod reach;
 mod speed;
 mod watch;

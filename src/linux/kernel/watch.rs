@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bowline_core::kernel::{LinkNow, Moved, Tell};
 use bowline_core::name::LinkName;
@@ -16,6 +18,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::host::Host;
 use super::link;
+use super::tables::{Heard, TableWatch};
 use crate::netlink::wire::{self, SeenLink};
 use crate::netlink::{Failure, filter};
 
@@ -37,7 +40,15 @@ pub(super) fn watch(host: &Host, leash: OwnedFd, tell: Tell) -> Result<()> {
     let ours = host.route(|route| {
         link::all(route, |seen| seen.our_kind().and(seen.name.clone()).map(|name| (seen.index, name)))
     })?;
-    let watch = Watch { place: host.place(), ours: ours.into_iter().collect(), tell };
+    let tables = Arc::new(TableWatch::of(host)?);
+    host.watched_by(tables.clone());
+    let watch = Watch {
+        place: host.place(),
+        ours: ours.into_iter().collect(),
+        tell,
+        tables,
+        nft_port: host.nft_port(),
+    };
     std::thread::Builder::new()
         .name("link-watch".into())
         .spawn(move || watch.live(&socket, &leash))
@@ -49,6 +60,9 @@ struct Watch {
     place: Place,
     ours: HashMap<u32, LinkName>,
     tell: Tell,
+    tables: Arc<TableWatch>,
+    /// What our own changes to them come from.
+    nft_port: Arc<AtomicU32>,
 }
 
 fn listen() -> std::io::Result<Socket> {
@@ -71,6 +85,7 @@ impl Watch {
             let mut ready = [
                 PollFd::new(socket.as_fd(), PollFlags::POLLIN),
                 PollFd::new(leash.as_fd(), PollFlags::empty()),
+                PollFd::new(self.tables.fd(), PollFlags::POLLIN),
             ];
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => (),
@@ -78,6 +93,9 @@ impl Watch {
             }
             if ready[1].any().unwrap_or(true) {
                 return;
+            }
+            if self.tables.hear(self.nft_port.load(Ordering::Relaxed), &mut inbox) == Heard::Changed {
+                (self.tell)(Moved::Tables { place: self.place });
             }
             loop {
                 inbox.clear();

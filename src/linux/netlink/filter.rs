@@ -31,6 +31,22 @@ pub(crate) fn only_what_is_amiss(socket: &impl AsFd) -> Result<(), Errno> {
     attach(socket, &program.map(|(code, jt, jf, k)| libc::sock_filter { code: code as u16, jt, jf, k }))
 }
 
+/// Makes a netlink socket hear what is told to a group.
+#[allow(unsafe_code)]
+pub(crate) fn join_group(socket: &impl AsFd, group: u32) -> Result<(), Errno> {
+    // SAFETY: the kernel reads the number, which lives through the call, and writes to nothing of ours.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_NETLINK,
+            libc::NETLINK_ADD_MEMBERSHIP,
+            (&raw const group).cast(),
+            size_of_val(&group) as libc::socklen_t,
+        )
+    };
+    Errno::result(done).map(drop)
+}
+
 #[allow(unsafe_code)]
 fn attach(socket: &impl AsFd, program: &[libc::sock_filter]) -> Result<(), Errno> {
     let wanted = libc::sock_fprog {

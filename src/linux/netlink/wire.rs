@@ -60,9 +60,12 @@ pub(crate) struct SeenLink {
     pub(crate) master: Option<u32>,
     pub(crate) peer: Option<u32>,
     pub(crate) isolated: bool,
+    pub(crate) hairpin: bool,
     /// GSO, GRO and their IPv4 twins, where the kernel has them.
     pub(crate) offload: [Option<u32>; 4],
     pub(crate) tso_max_size: Option<u32>,
+    /// True where its root queueing discipline is a token bucket, ours or not.
+    pub(crate) shaped: bool,
 }
 
 impl SeenLink {
@@ -82,6 +85,7 @@ impl SeenLink {
                 libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
                 libc::IFLA_IFNAME => link.name = text(value).and_then(|name| name.parse().ok()),
                 libc::IFLA_MTU => link.mtu = number(value).unwrap_or_default(),
+                libc::IFLA_QDISC => link.shaped = value.strip_suffix(&[0]).unwrap_or(value) == b"tbf",
                 libc::IFLA_LINK => link.peer = number(value),
                 libc::IFLA_MASTER => link.master = number(value),
                 libc::IFLA_LINKINFO => link.read_info(value)?,
@@ -106,6 +110,7 @@ impl SeenLink {
     }
 
     fn read_info(&mut self, info: &[u8]) -> Result<(), DecodeError> {
+        const IFLA_BRPORT_MODE: u16 = 4;
         const IFLA_BRPORT_ISOLATED: u16 = 33;
         for attribute in attributes(info) {
             let (kind, value) = attribute?;
@@ -115,8 +120,10 @@ impl SeenLink {
                 libc::IFLA_INFO_SLAVE_DATA => {
                     for port in attributes(value) {
                         let (kind, value) = port?;
-                        if kind == IFLA_BRPORT_ISOLATED {
-                            self.isolated = value == [1];
+                        match kind {
+                            IFLA_BRPORT_ISOLATED => self.isolated = value == [1],
+                            IFLA_BRPORT_MODE => self.hairpin = value == [1],
+                            _ => (),
                         }
                     }
                 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bowline_core::firewall::{Chain, Element, Rule, Set, TABLE};
+use bowline_core::firewall::hooks::HookChain;
+use bowline_core::firewall::{Chain, Element, Rule, Set, TABLE, Table};
 
-use super::element;
+use super::element::{self, Written};
 use super::refusal::Refusal;
 use super::wire::{HEADERS, Writer, flag, kind};
 
@@ -34,14 +35,19 @@ struct Op<'a> {
 /// What a message does.
 #[derive(Debug)]
 pub(super) enum What<'a> {
-    AddTable,
-    OwnTable,
-    DelTable,
-    AddSet(&'static str),
-    /// The elements of a rule's own set.
-    FillSet(&'static str),
+    AddTable(Table),
+    OwnTable(Table),
+    DelTable(Table),
+    AddSet(Set),
+    /// A set without a name, that lives and dies with the rule which follows.
+    AddRulesSet,
+    FillRulesSet,
     AddChain(&'static Chain),
     AddRule(&'static Chain, &'static Rule),
+    /// Deletes all rules of an administrator's chain.
+    FlushHooks(HookChain),
+    /// Adds one of them, which is shown so.
+    AddHook(HookChain, String),
     Elements(Verb, Vec<&'a Element>),
 }
 
@@ -62,10 +68,17 @@ impl<'a> Batch<'a> {
         Batch { writer, ops: Vec::new() }
     }
 
-    /// One operation on our table.
-    pub(super) fn op(&mut self, what: What<'a>, kind: u16, flags: u16, body: impl FnOnce(&mut Writer)) {
+    /// One operation on one of our tables.
+    pub(super) fn op(
+        &mut self,
+        table: Table,
+        what: What<'a>,
+        kind: u16,
+        flags: u16,
+        body: impl FnOnce(&mut Writer),
+    ) {
         self.ops.push(Op { at: self.writer.bytes.len(), what });
-        self.writer.nftables(kind, flags, |w| {
+        self.writer.nftables(table, kind, flags, |w| {
             w.text(attr::TABLE, TABLE);
             body(w);
         });
@@ -73,22 +86,23 @@ impl<'a> Batch<'a> {
 
     /// Operations on elements, in the order that the kernel wants them: by set, intervals ascending.
     pub(super) fn elements(&mut self, verb: Verb, elements: impl IntoIterator<Item = &'a Element>) {
-        let mut sets: BTreeMap<Set, Vec<&Element>> = BTreeMap::new();
+        let mut sets: BTreeMap<Set, Vec<(Written, &Element)>> = BTreeMap::new();
         for element in elements {
-            sets.entry(element.set()).or_default().push(element);
+            sets.entry(element.set()).or_default().push((element::written(element), element));
         }
+        let (kind, flags) = match verb {
+            Verb::Add => (kind::NEW_ELEMENT, flag::CREATE),
+            Verb::Delete => (kind::DEL_ELEMENT, 0),
+            Verb::Destroy => (kind::DESTROY_ELEMENT, 0),
+        };
         for (set, mut elements) in sets {
-            elements.sort_by_cached_key(|e| element::key(e));
-            elements.dedup_by_key(|e| element::key(e));
+            elements.sort();
+            elements.dedup_by(|(a, _), (b, _)| a == b);
             for chunk in elements.chunks(CHUNK) {
-                let (kind, flags) = match verb {
-                    Verb::Add => (kind::NEW_ELEMENT, flag::CREATE),
-                    Verb::Delete => (kind::DEL_ELEMENT, 0),
-                    Verb::Destroy => (kind::DESTROY_ELEMENT, 0),
-                };
-                self.op(What::Elements(verb, chunk.to_vec()), kind, flags, |w| {
+                let what = What::Elements(verb, chunk.iter().map(|(_, element)| *element).collect());
+                self.op(set.table(), what, kind, flags, |w| {
                     w.text(attr::SET, set.name());
-                    w.nest(attr::ELEMENTS, |w| chunk.iter().for_each(|e| element::put(w, e)));
+                    w.nest(attr::ELEMENTS, |w| chunk.iter().for_each(|(e, _)| element::put(w, e)));
                 });
             }
         }
@@ -141,11 +155,11 @@ impl<'a> Batch<'a> {
         let op = &self.ops[refusal.op?];
         let mut writer = Writer::default();
         // The elements are the last attribute of their message, so their sizes tell where each begins.
-        elements.iter().for_each(|e| element::put(&mut writer, e));
+        elements.iter().for_each(|e| element::put(&mut writer, &element::written(e)));
         let begin = self.writer.len_at(op.at) - writer.bytes.len();
         writer.bytes.clear();
         elements.iter().copied().find(|e| {
-            element::put(&mut writer, e);
+            element::put(&mut writer, &element::written(e));
             (begin..begin + writer.bytes.len()).contains(&pointed)
         })
     }
@@ -153,7 +167,7 @@ impl<'a> Batch<'a> {
 
 impl What<'_> {
     pub(super) fn is_ownership(&self) -> bool {
-        matches!(self, What::OwnTable)
+        matches!(self, What::OwnTable(_))
     }
 
     pub(super) fn is_destruction(&self) -> bool {
@@ -164,19 +178,37 @@ impl What<'_> {
 impl fmt::Display for What<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            What::AddTable => write!(f, "add table inet {TABLE}"),
-            What::OwnTable => write!(f, "own table inet {TABLE}"),
-            What::DelTable => write!(f, "delete table inet {TABLE}"),
-            What::AddSet(name) => write!(f, "add set {name}"),
-            What::FillSet(name) => write!(f, "fill set {name}"),
-            What::AddChain(chain) => write!(f, "add chain {}", chain.name),
-            What::AddRule(chain, rule) => write!(f, "add rule {} {rule}", chain.name),
+            What::AddTable(table) => write!(f, "add table {}", shown(*table)),
+            What::OwnTable(table) => write!(f, "own table {}", shown(*table)),
+            What::DelTable(table) => write!(f, "delete table {}", shown(*table)),
+            What::AddSet(set) if set.data().is_empty() => write!(f, "add set {}", set.name()),
+            What::AddSet(map) => write!(f, "add map {}", map.name()),
+            What::AddRulesSet => write!(f, "add a rule's set"),
+            What::FillRulesSet => write!(f, "fill a rule's set"),
+            What::AddChain(chain) => write!(f, "add chain {} {}", family(chain.table), chain.name),
+            What::AddRule(chain, rule) => {
+                write!(f, "add rule {} {} {rule}", family(chain.table), chain.name)
+            }
+            What::FlushHooks(chain) => write!(f, "flush chain inet {}", chain.name()),
+            What::AddHook(chain, rule) => write!(f, "add rule inet {} {rule}", chain.name()),
             What::Elements(verb, elements) => match elements[..] {
                 [only] => write!(f, "{verb} element {only}"),
                 [] => write!(f, "{verb} no elements"),
                 [first, ..] => write!(f, "{verb} {} elements of {}", elements.len(), first.set().name()),
             },
         }
+    }
+}
+
+/// A table as `nft` calls it.
+pub(super) fn shown(table: Table) -> String {
+    format!("{} {TABLE}", family(table))
+}
+
+fn family(table: Table) -> &'static str {
+    match table {
+        Table::Inet => "inet",
+        Table::Bridge => "bridge",
     }
 }
 
@@ -191,6 +223,7 @@ impl fmt::Display for Verb {
 
 #[cfg(test)]
 mod unit {
+    use bowline_core::port::{At, Ports, Protocol};
     use nix::errno::Errno;
 
     use super::*;
@@ -209,14 +242,14 @@ mod unit {
     #[test]
     fn a_transaction_is_bracketed_numbered_and_acknowledged_at_its_last_operation() {
         let mut batch = Batch::new();
-        frame::delete(&mut batch);
-        frame::claim(&mut batch);
+        frame::delete(&mut batch, Table::Inet);
+        frame::claim(&mut batch, Table::Bridge);
         let expected = [
             &BEGIN[..],
             &[32, 0, 0, 0, 2, 10, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
             &[12, 0, 1, 0],
             b"bowline\0",
-            &[40, 0, 0, 0, 0, 10, 5, 4, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+            &[40, 0, 0, 0, 0, 10, 5, 4, 9, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0],
             &[12, 0, 1, 0],
             b"bowline\0",
             &[8, 0, 2, 0, 0, 0, 0, 6], // owned, and beyond the owner's end
@@ -249,10 +282,17 @@ mod unit {
     fn many_elements_are_several_messages_that_each_fit_an_attribute() {
         let links = (0..1000).map(|i| Element::Within(format!("bl-{i}").parse().unwrap()));
         let nets = (0..1000).map(|i| net(&format!("fd00:0:0:{i:x}::/64")));
-        let elements: Vec<Element> = links.chain(nets).collect();
+        // The longest there are.
+        let spans = (1..=1000).map(|i| Element::Span {
+            at: At::Everywhere,
+            protocol: Protocol::Udp,
+            ports: Ports::one(i).unwrap(),
+            to: "fd00::2".parse().unwrap(),
+        });
+        let elements: Vec<Element> = links.chain(nets).chain(spans).collect();
         let mut batch = Batch::new();
         batch.elements(Verb::Add, &elements);
-        assert_eq!(batch.ops(), 6);
+        assert_eq!(batch.ops(), 9);
         assert!(batch.bodies().all(|(_, body)| body.len() < 40_000));
     }
 

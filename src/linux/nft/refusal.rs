@@ -28,6 +28,11 @@ pub(super) struct Refusal {
     pub(super) offset: Option<usize>,
 }
 
+/// What our tables are made of, where it is not built in.
+const MODULES: &str = "bridge nf_tables nft_ct nft_chain_nat nft_nat nft_masq nft_fib_inet";
+/// What the administrator's rules need besides.
+const HOOK_MODULES: &str = "nft_ct nft_fib_inet nft_limit nft_log nft_reject_inet";
+
 const EXPLANATION_TEXT: u16 = 1;
 const EXPLANATION_OFFSET: u16 = 2;
 
@@ -71,17 +76,30 @@ pub(super) fn explain_batch(batch: &Batch<'_>, fault: Fault) -> Error {
         (Some(what), _) => what.to_string(),
         (None, _) => "change the firewall".to_string(),
     };
-    let lacks_part =
-        matches!(batch.what(worst), Some(What::AddChain(_) | What::AddRule(..) | What::AddSet(_)))
-            && matches!(worst.errno, Errno::ENOENT | Errno::EOPNOTSUPP);
-    if lacks_part {
-        return error(worst, Code::Unsupported, what)
-            .fix("load the kernel modules: modprobe -a nf_tables nft_ct nft_chain_nat nft_masq");
+    if let Some(modules) = batch.what(worst).and_then(modules)
+        && matches!(worst.errno, Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT)
+    {
+        let fix = format!("load the kernel modules: modprobe -a {modules}");
+        return error(worst, Code::Unsupported, what).fix(fix);
     }
     let error = of(worst, what);
     match all.len() {
         1 => error,
         more => error.because(format!("and {} more operations were refused", more - 1)),
+    }
+}
+
+/// The kernel may have no part for it until these are loaded.
+fn modules(what: &What<'_>) -> Option<&'static str> {
+    match what {
+        What::AddTable(_) | What::AddChain(_) | What::AddRule(..) | What::AddSet(_) => Some(MODULES),
+        What::AddHook(..) => Some(HOOK_MODULES),
+        What::OwnTable(_)
+        | What::DelTable(_)
+        | What::AddRulesSet
+        | What::FillRulesSet
+        | What::FlushHooks(_)
+        | What::Elements(..) => None,
     }
 }
 
@@ -175,12 +193,9 @@ mod unit {
             (Code::Unsupported, Some("load the nf_tables module: modprobe nf_tables"))
         );
         let last = usize::try_from(batch.ops()).unwrap() - 1;
-        let masquerade = code(Some(last), Errno::ENOENT);
-        assert_eq!(masquerade.code, Code::Unsupported);
-        assert!(
-            masquerade.to_string().starts_with("add rule postrouting ip6 saddr @masquerade6"),
-            "{masquerade}"
-        );
+        let rule = code(Some(last), Errno::ENOENT);
+        assert_eq!(rule.code, Code::Unsupported);
+        assert!(rule.to_string().starts_with("add rule bridge prerouting drop"), "{rule}");
         assert_eq!(code(None, Errno::EPERM).code, Code::Denied);
         assert_eq!(code(Some(0), Errno::ENOMEM).to_string(), "add set networks: ENOMEM");
     }

@@ -1,181 +1,255 @@
-//! A rule as the expressions that the kernel runs: load into a register, compare, give a verdict.
-//! They are the ones that `nft` compiles the rule's text to, guards of the inet family included.
+//! A rule as the expressions that the kernel runs: load into registers, compare or look up, give a verdict.
+//! They are the ones that `nft` compiles the rule's text to, guards of the packet's family included.
 
-use bowline_core::firewall::{Match, Rule, Set, Verdict};
+pub(super) mod expression;
+
+use bowline_core::family::Family;
+use bowline_core::firewall::{Field, Match, Rule, Set, Table, Verdict};
 
 use super::wire::Writer;
+use expression::{Load, Nat};
 
-const REG_VERDICT: u32 = 0;
-const REG_1: u32 = 1;
-/// Sixteen bytes after the first, which a card's name fills.
-const REG_2: u32 = 2;
+const CAME_BY_NUMBER: Load = Load::meta(4, 4);
+pub(super) const CAME_BY: Load = Load::meta(6, 16);
+pub(super) const LEAVES_BY: Load = Load::meta(7, 16);
+pub(super) const NFPROTO: Load = Load::meta(15, 1);
+pub(super) const TRANSPORT: Load = Load::meta(16, 1);
+/// What the frame carries, beneath a VLAN's tag too. What the frame's own header says there would be hidden by a tag of
+/// mere priority, which its receiver ignores.
+const ETHER_TYPE: Load = Load::meta(1, 2);
 
-const META_IIFNAME: u32 = 6;
-const META_OIFNAME: u32 = 7;
-const META_NFPROTO: u32 = 15;
-const META_L4PROTO: u32 = 16;
+const ETHER_TARGET: Load = Load::link_header(0, 6);
+const ETHER_SOURCE: Load = Load::link_header(6, 6);
 
-const CT_STATE: u32 = 0;
-const CT_STATUS: u32 = 2;
+const SOURCE4: Load = Load::network_header(12, 4);
+const TARGET4: Load = Load::network_header(16, 4);
+const SOURCE6: Load = Load::network_header(8, 16);
+const TARGET6: Load = Load::network_header(24, 16);
+const ARP_SOURCE_ETHER: Load = Load::network_header(8, 6);
+const ARP_SOURCE4: Load = Load::network_header(14, 4);
+
+const SOURCE_PORT: Load = Load::transport_header(0, 2);
+const TARGET_PORT: Load = Load::transport_header(2, 2);
+const ICMPV6_TYPE: Load = Load::transport_header(0, 1);
+const NEIGHBOUR_TARGET6: Load = Load::transport_header(8, 16);
+
+const ICMP: u8 = 1;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+const ETHER_IPV4: u16 = 0x0800;
+const ETHER_ARP: u16 = 0x0806;
+const ETHER_IPV6: u16 = 0x86dd;
+
+pub(super) const CT_STATE: u32 = 0;
+pub(super) const CT_STATUS: u32 = 2;
 const ESTABLISHED_OR_RELATED: u32 = 0x2 | 0x4;
-const DESTINATION_CHANGED: u32 = 0x20;
+pub(super) const DESTINATION_CHANGED: u32 = 0x20;
 
-const NETWORK_HEADER: u32 = 1;
-const TRANSPORT_HEADER: u32 = 2;
-
-const NFPROTO_IPV4: u8 = 2;
-const NFPROTO_IPV6: u8 = 10;
-const IPPROTO_ICMPV6: u8 = 58;
-
-const EQUAL: u32 = 0;
-const NOT_EQUAL: u32 = 1;
-const INVERTED: u32 = 1;
+const LOOPBACK: &[u8; 16] = b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 /// Neighbour solicitation and advertisement.
 pub(super) const NEIGHBOUR_TYPES: [u8; 2] = [135, 136];
 /// The name of a rule's own set, until the kernel gives it a number.
 pub(super) const OWN_SET: &str = "__set%d";
 
-const LIST_ELEM: u16 = 1;
-const DATA_VALUE: u16 = 1;
-const DATA_VERDICT: u16 = 2;
-const VERDICT_CODE: u16 = 1;
-
-/// Writes the rule's expressions. `own_set` is the number in this transaction of the set that the rule brings along,
-/// where it needs one.
-pub(super) fn put(w: &mut Writer, rule: &Rule, own_set: u32) {
-    rule.when.iter().for_each(|&m| put_match(w, m, own_set));
-    match rule.then {
-        Verdict::Drop => verdict(w, 0),
-        Verdict::Accept => verdict(w, 1),
-        Verdict::Masquerade => expression(w, "masq", |_| {}),
-    }
+/// Writes the expressions of a rule in that table. `own_set` is the number in this transaction of the set that the rule
+/// brings along, where it needs one.
+pub(super) fn put(w: &mut Writer, table: Table, rule: &Rule, own_set: u32) {
+    let mut compiler = Compiler { w, table, own_set, guards: Vec::new() };
+    rule.when.iter().for_each(|&m| compiler.put_match(m));
+    compiler.put_verdict(rule.then);
 }
 
 /// Whether the rule looks something up in a set of its own.
 pub(super) fn needs_own_set(rule: &Rule) -> bool {
-    rule.when.iter().any(|m| match m {
-        Match::NeighbourDiscovery => true,
-        Match::From(_)
-        | Match::To(_)
-        | Match::NotTo(_)
-        | Match::Between(_)
-        | Match::Source4(_)
-        | Match::Source6(_)
-        | Match::Established
-        | Match::Published => false,
-    })
+    rule.when.contains(&Match::NeighbourDiscovery)
 }
 
-fn put_match(w: &mut Writer, condition: Match, own_set: u32) {
-    match condition {
-        Match::From(set) => {
-            meta(w, META_IIFNAME, REG_1);
-            lookup(w, set, 0);
-        }
-        Match::To(set) => {
-            meta(w, META_OIFNAME, REG_1);
-            lookup(w, set, 0);
-        }
-        Match::NotTo(set) => {
-            meta(w, META_OIFNAME, REG_1);
-            lookup(w, set, INVERTED);
-        }
-        Match::Between(set) => {
-            meta(w, META_IIFNAME, REG_1);
-            meta(w, META_OIFNAME, REG_2);
-            lookup(w, set, 0);
-        }
-        Match::Source4(set) => {
-            meta_is(w, META_NFPROTO, NFPROTO_IPV4);
-            payload(w, NETWORK_HEADER, 12, 4);
-            lookup(w, set, 0);
-        }
-        Match::Source6(set) => {
-            meta_is(w, META_NFPROTO, NFPROTO_IPV6);
-            payload(w, NETWORK_HEADER, 8, 16);
-            lookup(w, set, 0);
-        }
-        Match::Established => ct_has(w, CT_STATE, ESTABLISHED_OR_RELATED),
-        Match::Published => ct_has(w, CT_STATUS, DESTINATION_CHANGED),
-        Match::NeighbourDiscovery => {
-            meta_is(w, META_NFPROTO, NFPROTO_IPV6);
-            meta_is(w, META_L4PROTO, IPPROTO_ICMPV6);
-            payload(w, TRANSPORT_HEADER, 0, 1);
-            expression(w, "lookup", |w| {
-                w.text(1, OWN_SET);
-                w.be32(2, REG_1);
-                w.be32(4, own_set);
-            });
+struct Compiler<'w> {
+    w: &'w mut Writer,
+    table: Table,
+    own_set: u32,
+    /// What the packet was found to be by an earlier match of the rule, and need not be asked again.
+    guards: Vec<(Load, Vec<u8>)>,
+}
+
+impl Compiler<'_> {
+    fn put_match(&mut self, condition: Match) {
+        match condition {
+            Match::From(set) => self.is_in(set, &[CAME_BY]),
+            Match::NotFrom(set) => self.is_not_in(set, &[CAME_BY]),
+            Match::NotTo(set) => self.is_not_in(set, &[LEAVES_BY]),
+            Match::To(set)
+            | Match::FamilyTo(set)
+            | Match::Service4(set)
+            | Match::Service6(set)
+            | Match::Port(set) => {
+                let goes_to = self.goes_to(set);
+                self.is_in(set, &goes_to);
+            }
+            Match::Between(set) => self.is_in(set, &[CAME_BY, LEAVES_BY]),
+            Match::Source4(set) => {
+                self.family(Family::V4);
+                self.is_in(set, &[SOURCE4]);
+            }
+            Match::Source6(set) => {
+                self.family(Family::V6);
+                self.is_in(set, &[SOURCE6]);
+            }
+            Match::FromOutside => {
+                expression::load(self.w, &[CAME_BY]);
+                expression::differs(self.w, LOOPBACK);
+            }
+            Match::FromLoopback6 => {
+                self.family(Family::V6);
+                self.is(SOURCE6, &std::net::Ipv6Addr::LOCALHOST.octets());
+            }
+            Match::SourceBehind(set) => {
+                expression::card_of_source(self.w);
+                expression::lookup(self.w, set);
+            }
+            Match::FromNowhere => self.is(CAME_BY_NUMBER, &[0; 4]),
+            Match::FromOthers => expression::source_is_not_local(self.w),
+            Match::FromLoopback4 => self.begins_with_127(SOURCE4),
+            Match::ToLoopback4 => self.begins_with_127(TARGET4),
+            Match::ToLoopback6 => {
+                self.family(Family::V6);
+                self.is(TARGET6, &std::net::Ipv6Addr::LOCALHOST.octets());
+            }
+            Match::ToLinkLocal6 => {
+                self.family(Family::V6);
+                let mask = |begin: [u8; 2]| [&begin[..], &[0; 14]].concat();
+                self.is_masked(TARGET6, &mask([0xff, 0xc0]), &mask([0xfe, 0x80]));
+            }
+            Match::ToHost => expression::target_is_local(self.w),
+            Match::Established => expression::ct_has(self.w, CT_STATE, ESTABLISHED_OR_RELATED),
+            Match::Published => expression::ct_has(self.w, CT_STATUS, DESTINATION_CHANGED),
+            Match::NeighbourDiscovery => {
+                self.transport6(ICMPV6);
+                expression::load(self.w, &[ICMPV6_TYPE]);
+                expression::lookup_own(self.w, OWN_SET, self.own_set);
+            }
+            Match::Icmp4 => self.guard(TRANSPORT, &[ICMP]),
+            Match::Icmp6 => self.guard(TRANSPORT, &[ICMPV6]),
+            Match::Icmp6Type(kind) => {
+                self.transport6(ICMPV6);
+                self.is(ICMPV6_TYPE, &[kind]);
+            }
+            Match::UdpFrom4(port) => {
+                self.family(Family::V4);
+                self.guard(TRANSPORT, &[UDP]);
+                self.is(SOURCE_PORT, &port.to_be_bytes());
+            }
+            Match::UdpFrom6(port) => {
+                self.transport6(UDP);
+                self.is(SOURCE_PORT, &port.to_be_bytes());
+            }
+            Match::Sender4(set) => {
+                self.family(Family::V4);
+                self.is_in(set, &[CAME_BY, ETHER_SOURCE, SOURCE4]);
+            }
+            Match::Sender6(set) => {
+                self.family(Family::V6);
+                self.is_in(set, &[CAME_BY, ETHER_SOURCE, SOURCE6]);
+            }
+            Match::ArpSender(set) => {
+                self.guard(ETHER_TYPE, &ETHER_ARP.to_be_bytes());
+                self.is_in(set, &[CAME_BY, ETHER_SOURCE, ARP_SOURCE4]);
+            }
+            Match::ArpClaim(set) => {
+                self.guard(ETHER_TYPE, &ETHER_ARP.to_be_bytes());
+                self.is_in(set, &[CAME_BY, ARP_SOURCE_ETHER, ARP_SOURCE4]);
+            }
+            Match::ForeignTarget(set) => {
+                self.transport6(ICMPV6);
+                self.is_not_in(set, &[CAME_BY, ETHER_SOURCE, NEIGHBOUR_TARGET6]);
+            }
         }
     }
-}
 
-fn expression(w: &mut Writer, name: &str, data: impl FnOnce(&mut Writer)) {
-    w.nest(LIST_ELEM, |w| {
-        w.text(1, name);
-        w.nest(2, data);
-    });
-}
+    fn put_verdict(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Drop => expression::drop(self.w),
+            Verdict::Accept => expression::accept(self.w),
+            Verdict::Jump(chain) => expression::jump(self.w, chain),
+            Verdict::Masquerade => expression::masquerade(self.w),
+            Verdict::Translate(map) => {
+                let goes_to = self.goes_to(map);
+                expression::load(self.w, &goes_to);
+                expression::lookup_data(self.w, map);
+                expression::nat(self.w, &Nat::to(map.data()));
+            }
+        }
+    }
 
-fn meta(w: &mut Writer, key: u32, to: u32) {
-    expression(w, "meta", |w| {
-        w.be32(1, to);
-        w.be32(2, key);
-    });
-}
+    /// Where the packet goes, in the terms of a set's key.
+    fn goes_to(&mut self, set: Set) -> Vec<Load> {
+        let mut part = |field: &Field| match field {
+            Field::Link => LEAVES_BY,
+            Field::Mac => ETHER_TARGET,
+            Field::Address4 => {
+                self.family(Family::V4);
+                TARGET4
+            }
+            Field::Address6 => {
+                self.family(Family::V6);
+                TARGET6
+            }
+            Field::Family => NFPROTO,
+            Field::Protocol => TRANSPORT,
+            Field::Port => TARGET_PORT,
+        };
+        set.key().iter().map(&mut part).collect()
+    }
 
-fn meta_is(w: &mut Writer, key: u32, value: u8) {
-    meta(w, key, REG_1);
-    compare(w, EQUAL, &[value]);
-}
+    /// Its header is one of that family, before anything in it is looked at.
+    fn family(&mut self, family: Family) {
+        match (self.table, family) {
+            (Table::Inet, Family::V4) => self.guard(NFPROTO, &[2]),
+            (Table::Inet, Family::V6) => self.guard(NFPROTO, &[10]),
+            (Table::Bridge, Family::V4) => self.guard(ETHER_TYPE, &ETHER_IPV4.to_be_bytes()),
+            (Table::Bridge, Family::V6) => self.guard(ETHER_TYPE, &ETHER_IPV6.to_be_bytes()),
+        }
+    }
 
-fn payload(w: &mut Writer, base: u32, offset: u32, len: u32) {
-    expression(w, "payload", |w| {
-        w.be32(1, REG_1);
-        w.be32(2, base);
-        w.be32(3, offset);
-        w.be32(4, len);
-    });
-}
+    fn transport6(&mut self, protocol: u8) {
+        self.family(Family::V6);
+        self.guard(TRANSPORT, &[protocol]);
+    }
 
-fn lookup(w: &mut Writer, set: Set, flags: u32) {
-    expression(w, "lookup", |w| {
-        w.text(1, set.name());
-        w.be32(2, REG_1);
-        w.be32(5, flags);
-    });
-}
+    fn guard(&mut self, load: Load, value: &[u8]) {
+        if !self.guards.iter().any(|(l, v)| *l == load && v == value) {
+            self.is(load, value);
+            self.guards.push((load, value.to_vec()));
+        }
+    }
 
-/// Some of these bits are set. The kernel keeps both fields in host order.
-fn ct_has(w: &mut Writer, key: u32, bits: u32) {
-    expression(w, "ct", |w| {
-        w.be32(1, REG_1);
-        w.be32(2, key);
-    });
-    expression(w, "bitwise", |w| {
-        w.be32(1, REG_1);
-        w.be32(2, REG_1);
-        w.be32(3, 4);
-        w.nest(4, |w| w.attr(DATA_VALUE, &bits.to_ne_bytes()));
-        w.nest(5, |w| w.attr(DATA_VALUE, &[0; 4]));
-    });
-    compare(w, NOT_EQUAL, &[0; 4]);
-}
+    fn is(&mut self, load: Load, value: &[u8]) {
+        expression::load(self.w, &[load]);
+        expression::equals(self.w, value);
+    }
 
-fn compare(w: &mut Writer, how: u32, value: &[u8]) {
-    expression(w, "cmp", |w| {
-        w.be32(1, REG_1);
-        w.be32(2, how);
-        w.nest(3, |w| w.attr(DATA_VALUE, value));
-    });
-}
+    fn is_masked(&mut self, load: Load, mask: &[u8], value: &[u8]) {
+        expression::load(self.w, &[load]);
+        expression::mask(self.w, mask);
+        expression::equals(self.w, value);
+    }
 
-fn verdict(w: &mut Writer, code: u32) {
-    expression(w, "immediate", |w| {
-        w.be32(1, REG_VERDICT);
-        w.nest(2, |w| w.nest(DATA_VERDICT, |w| w.be32(VERDICT_CODE, code)));
-    });
+    /// The prefix 127.0.0.0/8 is a whole byte.
+    fn begins_with_127(&mut self, address: Load) {
+        self.family(Family::V4);
+        self.is(address.first_byte(), &[127]);
+    }
+
+    fn is_in(&mut self, set: Set, key: &[Load]) {
+        expression::load(self.w, key);
+        expression::lookup(self.w, set);
+    }
+
+    fn is_not_in(&mut self, set: Set, key: &[Load]) {
+        expression::load(self.w, key);
+        expression::lookup_absence(self.w, set);
+    }
 }
 
 #[cfg(test)]
@@ -185,7 +259,8 @@ mod unit {
     #[test]
     fn a_rule_is_a_load_a_lookup_and_a_verdict() {
         let mut w = Writer::default();
-        put(&mut w, &Rule { when: &[Match::From(Set::Open)], then: Verdict::Drop }, 0);
+        let rule = Rule { when: &[Match::From(Set::Open)], then: Verdict::Drop };
+        put(&mut w, Table::Inet, &rule, 0);
         let expected = [
             &[36, 0, 1, 0x80, 9, 0, 1, 0][..],
             b"meta\0\0\0\0",
@@ -206,5 +281,21 @@ mod unit {
             &[16, 0, 2, 0x80, 12, 0, 2, 0x80, 8, 0, 1, 0, 0, 0, 0, 0],
         ];
         assert_eq!(w.bytes, expected.concat());
+    }
+
+    #[test]
+    fn a_guard_is_asked_for_once() {
+        const SENDER: Match = Match::ArpSender(Set::Sources4);
+        const CLAIM: Match = Match::ArpClaim(Set::Sources4);
+        let len = |when: &'static [Match]| {
+            let mut w = Writer::default();
+            put(&mut w, Table::Bridge, &Rule { when, then: Verdict::Accept }, 0);
+            w.bytes.len()
+        };
+        let lens: [usize; 4] = [&[][..], &[SENDER], &[CLAIM], &[SENDER, CLAIM]].map(len);
+        let mut guard = Writer::default();
+        expression::load(&mut guard, &[ETHER_TYPE]);
+        expression::equals(&mut guard, &ETHER_ARP.to_be_bytes());
+        assert_eq!(lens[3] + lens[0] + guard.bytes.len(), lens[1] + lens[2]);
     }
 }

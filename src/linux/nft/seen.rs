@@ -1,13 +1,13 @@
-//! What the kernel has in our table, read back piece by piece, so that no other table is dumped with it.
+//! What the kernel has in our tables, read back piece by piece, so that no other table is dumped with it.
 
 use std::collections::BTreeSet;
 
-use bowline_core::firewall::{Chain, Element, FRAME, Set, TABLE};
+use bowline_core::firewall::{Chain, Element, FRAME, Set, TABLE, Table};
 use nix::errno::Errno;
 
 use super::batch::{Batch, What};
 use super::element;
-use super::frame::{self, FIRST_ID, OWNER, PERSIST};
+use super::frame::{self, DORMANT, FIRST_ID, OWNER, PERSIST};
 use super::refusal::Fault;
 use super::rule::OWN_SET;
 use super::socket::Socket;
@@ -28,9 +28,9 @@ mod attr {
     pub(super) const GENERATION: u16 = 1;
 }
 
-/// Our table's own properties.
+/// A table's own properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Table {
+pub(super) struct Properties {
     flags: u32,
     /// How many sets and chains with a name are in it.
     parts: usize,
@@ -38,17 +38,17 @@ pub(super) struct Table {
     pub(super) owner: Option<u32>,
 }
 
-impl Table {
+impl Properties {
     /// Made to be owned, but its owner is gone.
     pub(super) fn is_orphan(self) -> bool {
         self.flags & PERSIST != 0 && self.flags & OWNER == 0
     }
 }
 
-pub(super) fn table(socket: &mut Socket) -> Result<Option<Table>> {
-    let Some(table) = one(socket, kind::GET_TABLE, None)? else { return Ok(None) };
+pub(super) fn table(socket: &mut Socket, of: Table) -> Result<Option<Properties>> {
+    let Some(table) = one(socket, of, kind::GET_TABLE, None)? else { return Ok(None) };
     let number = |kind| wire::find_be32(&table, kind);
-    Ok(Some(Table {
+    Ok(Some(Properties {
         flags: number(attr::TABLE_FLAGS).unwrap_or(0),
         parts: number(attr::TABLE_USE).unwrap_or(0) as usize,
         owner: number(attr::TABLE_OWNER),
@@ -57,37 +57,53 @@ pub(super) fn table(socket: &mut Socket) -> Result<Option<Table>> {
 
 /// Rises with every transaction on any table of the namespace.
 pub(super) fn generation(socket: &mut Socket) -> Result<Option<u32>> {
-    let answers = socket.ask(kind::GET_GENERATION, flag::ACK, |_| {})?;
+    let answers = socket.ask(Table::Inet, kind::GET_GENERATION, flag::ACK, |_| {})?;
     Ok(answers.first().and_then(|answer| wire::find_be32(answer, attr::GENERATION)))
 }
 
 /// The elements of a set. None where it is not there, or holds what we would not put there.
 pub(super) fn elements(socket: &mut Socket, set: Set) -> Result<Option<BTreeSet<Element>>> {
-    let answers = absent_is_none(socket.ask(kind::GET_ELEMENT, flag::DUMP, |w| {
+    let answers = absent_is_none(socket.ask(set.table(), kind::GET_ELEMENT, flag::DUMP, |w| {
         w.text(attr::TABLE, TABLE);
         w.text(attr::ELEMENTS_SET, set.name());
     }))?;
-    let Some(answers) = answers else { return Ok(None) };
-    let mut entries = Vec::new();
-    for answer in &answers {
-        let list = wire::find(answer, attr::ELEMENTS_LIST).unwrap_or_default();
-        let Some(some) = element::entries(list) else { return Ok(None) };
-        entries.extend(some);
-    }
-    Ok(element::read(set, &entries))
+    Ok(answers.and_then(|answers| read(set, &answers)))
 }
 
-/// Whether our table is there with exactly the sets, chains and rules that this version gives it.
+/// Whether exactly this element is there. Looks at its place only, whatever else is in the set.
+pub(super) fn is_there(socket: &mut Socket, element: &Element) -> Result<bool> {
+    let set = element.set();
+    let answers = absent_is_none(socket.ask(set.table(), kind::GET_ELEMENT, flag::ACK, |w| {
+        w.text(attr::TABLE, TABLE);
+        w.text(attr::ELEMENTS_SET, set.name());
+        w.nest(attr::ELEMENTS_LIST, |w| element::sought(w, element));
+    }))?;
+    let there = answers.and_then(|answers| read(set, &answers)).unwrap_or_default();
+    Ok(there.contains(&element::canonical(element)))
+}
+
+fn read(set: Set, answers: &[Vec<u8>]) -> Option<BTreeSet<Element>> {
+    let mut entries = Vec::new();
+    for answer in answers {
+        entries.extend(element::seen(wire::find(answer, attr::ELEMENTS_LIST).unwrap_or_default())?);
+    }
+    element::read(set, &entries)
+}
+
+/// Whether our tables are there with exactly the sets, chains and rules that this version gives them. The rules in the
+/// administrator's chains are not looked at.
 pub(super) fn frame_is_whole(socket: &mut Socket) -> Result<bool> {
-    let Some(table) = table(socket)? else { return Ok(false) };
-    if table.parts != frame::parts() {
-        return Ok(false);
+    for &of in Table::ALL {
+        let Some(table) = table(socket, of)? else { return Ok(false) };
+        if table.parts != frame::parts(of) || table.flags & DORMANT != 0 {
+            return Ok(false);
+        }
     }
     let mut wanted = Batch::new();
     frame::fill(&mut wanted);
 
     let mut rules = Vec::new();
-    for chain in FRAME {
+    for chain in FRAME.iter().filter(|chain| !frame::is_users(chain)) {
         let Some(seen) = self::rules(socket, chain)? else { return Ok(false) };
         if seen.len() != chain.rules.len() {
             return Ok(false);
@@ -97,14 +113,20 @@ pub(super) fn frame_is_whole(socket: &mut Socket) -> Result<bool> {
     let mut rules = rules.into_iter();
     for (what, wanted) in wanted.bodies() {
         let seen = match what {
-            What::AddChain(chain) => one(socket, kind::GET_CHAIN, Some((attr::CHAIN_NAME, chain.name)))?,
-            What::AddRule(..) => rules.next(),
-            // A set of a rule's own cannot be changed, and is not there without its rule.
-            What::AddSet(name) if !Set::ALL.iter().any(|set| set.name() == *name) => continue,
-            What::AddSet(name) => one(socket, kind::GET_SET, Some((attr::SET_NAME, name)))?,
-            What::FillSet(_) | What::Elements(..) | What::AddTable | What::OwnTable | What::DelTable => {
-                continue;
+            What::AddChain(chain) => {
+                one(socket, chain.table, kind::GET_CHAIN, Some((attr::CHAIN_NAME, chain.name)))?
             }
+            What::AddRule(..) => rules.next(),
+            What::AddSet(set) => one(socket, set.table(), kind::GET_SET, Some((attr::SET_NAME, set.name())))?,
+            // A set of a rule's own cannot be changed, and is not there without its rule.
+            What::AddRulesSet
+            | What::FillRulesSet
+            | What::FlushHooks(_)
+            | What::AddHook(..)
+            | What::Elements(..)
+            | What::AddTable(_)
+            | What::OwnTable(_)
+            | What::DelTable(_) => continue,
         };
         if !seen.is_some_and(|seen| shows(&seen, wanted)) {
             return Ok(false);
@@ -115,15 +137,15 @@ pub(super) fn frame_is_whole(socket: &mut Socket) -> Result<bool> {
 
 /// The rules of a chain, in order. None where there is no such chain.
 fn rules(socket: &mut Socket, chain: &Chain) -> Result<Option<Vec<Vec<u8>>>> {
-    absent_is_none(socket.ask(kind::GET_RULE, flag::DUMP, |w| {
+    absent_is_none(socket.ask(chain.table, kind::GET_RULE, flag::DUMP, |w| {
         w.text(attr::TABLE, TABLE);
         w.text(attr::RULE_CHAIN, chain.name);
     }))
 }
 
-/// One object in our table, or the table itself, by its name.
-fn one(socket: &mut Socket, kind: u16, name: Option<(u16, &str)>) -> Result<Option<Vec<u8>>> {
-    let answers = absent_is_none(socket.ask(kind, flag::ACK, |w| {
+/// One object in a table of ours, or the table itself, by its name.
+fn one(socket: &mut Socket, of: Table, kind: u16, name: Option<(u16, &str)>) -> Result<Option<Vec<u8>>> {
+    let answers = absent_is_none(socket.ask(of, kind, flag::ACK, |w| {
         w.text(attr::TABLE, TABLE);
         if let Some((kind, name)) = name {
             w.text(kind, name);

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use bowline_core::firewall::Table;
 use bowline_core::{Code, Error, Result};
 use netlink_sys::Socket as Netlink;
 use netlink_sys::protocols::NETLINK_NETFILTER;
@@ -109,15 +110,16 @@ impl Socket {
         }
     }
 
-    /// Asks about something in an inet table, and returns the attributes of each message that answers.
+    /// Asks about something in a table of that family, and returns the attributes of each message that answers.
     pub(super) fn ask(
         &mut self,
+        table: Table,
         kind: u16,
         flags: u16,
         body: impl FnOnce(&mut Writer),
     ) -> std::result::Result<Vec<Vec<u8>>, Fault> {
         let mut question = Writer::default();
-        question.nftables(kind, flags, body);
+        question.nftables(table, kind, flags, body);
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         question.number(0, sequence);

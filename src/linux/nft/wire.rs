@@ -1,9 +1,10 @@
 //! Netlink messages and attributes as bytes: how they are written and how they are taken apart.
 //! Headers are in host order, the integers of nf_tables in network order.
 
+use bowline_core::firewall::Table;
+
 /// The subsystem number of nf_tables, the high byte of its message types.
 pub(super) const NFTABLES: u16 = 10;
-pub(super) const INET: u8 = 1;
 
 pub(super) mod flag {
     pub(in crate::nft) const REQUEST: u16 = 0x1;
@@ -33,6 +34,7 @@ pub(super) mod kind {
     pub(in crate::nft) const GET_CHAIN: u16 = 4;
     pub(in crate::nft) const NEW_RULE: u16 = 6;
     pub(in crate::nft) const GET_RULE: u16 = 7;
+    pub(in crate::nft) const DEL_RULE: u16 = 8;
     pub(in crate::nft) const NEW_SET: u16 = 9;
     pub(in crate::nft) const GET_SET: u16 = 10;
     pub(in crate::nft) const NEW_ELEMENT: u16 = 12;
@@ -58,9 +60,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// A message of nf_tables about something in an inet table.
-    pub(super) fn nftables(&mut self, kind: u16, flags: u16, body: impl FnOnce(&mut Writer)) {
-        self.message(NFTABLES << 8 | kind, flags, [INET, 0, 0, 0], body);
+    /// A message of nf_tables about something in a table of that family.
+    pub(super) fn nftables(&mut self, table: Table, kind: u16, flags: u16, body: impl FnOnce(&mut Writer)) {
+        let family = match table {
+            Table::Inet => 1,
+            Table::Bridge => 7,
+        };
+        self.message(NFTABLES << 8 | kind, flags, [family, 0, 0, 0], body);
     }
 
     /// Begins or ends a transaction of nf_tables.

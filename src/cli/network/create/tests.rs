@@ -171,7 +171,49 @@ fn dockers_options_mean_what_our_flags_mean() {
     check(
         "-o com.docker.network.bridge.name=br9",
         &expect![
-            "BWL-1001 driver option com.docker.network.bridge.name is not known | the known options are com.docker.network.driver.mtu (or mtu), com.docker.network.bridge.enable_icc, com.docker.network.bridge.enable_ip_masquerade, isolate"
+            "BWL-1001 driver option com.docker.network.bridge.name is not known | the known options are com.docker.network.driver.mtu (or mtu), com.docker.network.bridge.enable_icc, com.docker.network.bridge.enable_ip_masquerade, com.docker.network.bridge.gateway_mode_ipv4, com.docker.network.bridge.gateway_mode_ipv6, com.docker.network.bridge.trusted_host_interfaces, isolate"
         ],
     );
+}
+
+#[test]
+fn gateway_modes_and_trusted_interfaces() {
+    check(
+        "--gateway-mode routed",
+        &expect![[r#"{"gateway_mode_ipv4":"routed","gateway_mode_ipv6":"routed"}"#]],
+    );
+    check(
+        "--gateway-mode-ipv4 nat-unprotected --gateway-mode-ipv6 routed",
+        &expect![[r#"{"gateway_mode_ipv4":"nat-unprotected","gateway_mode_ipv6":"routed"}"#]],
+    );
+    check(
+        "--internal --gateway-mode isolated",
+        &expect![[r#"{"gateway_mode_ipv4":"isolated","gateway_mode_ipv6":"isolated","internal":true}"#]],
+    );
+    check(
+        "--trusted-interface eth1 --trusted-interface wg0",
+        &expect![[r#"{"trusted_interfaces":["eth1","wg0"]}"#]],
+    );
+    check(
+        "-o com.docker.network.bridge.gateway_mode_ipv6=routed -o com.docker.network.bridge.trusted_host_interfaces=eth1:wg0",
+        &expect![[r#"{"gateway_mode_ipv6":"routed","trusted_interfaces":["eth1","wg0"]}"#]],
+    );
+    check(
+        "--gateway-mode routed -o com.docker.network.bridge.gateway_mode_ipv4=nat",
+        &expect!["BWL-1111 --gateway-mode-ipv4 and an option given by -o disagree | give one of them"],
+    );
+    check(
+        "-o com.docker.network.bridge.gateway_mode_ipv4=bridged",
+        &expect![
+            "BWL-1001 driver option com.docker.network.bridge.gateway_mode_ipv4=bridged is not usable: the value is not nat, nat-unprotected, routed or isolated"
+        ],
+    );
+    check(
+        "-o com.docker.network.bridge.host_binding_ipv4=127.0.0.1",
+        &expect![
+            "BWL-1001 driver option com.docker.network.bridge.host_binding_ipv4 is not known: no network chooses the addresses that its members publish at | say it with each port: -p 127.0.0.1:8080:80"
+        ],
+    );
+    let both = Line::try_parse_from(["create", "x", "--gateway-mode", "nat", "--gateway-mode-ipv4", "nat"]);
+    assert!(both.is_err_and(|error| error.to_string().contains("cannot be used with")));
 }

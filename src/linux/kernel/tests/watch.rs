@@ -19,7 +19,7 @@ fn our_links_are_told_of_and_no_others() {
             let moved = told.recv_timeout(Duration::from_secs(20)).expect("in vain waited for a notice");
             let name = match &moved {
                 Moved::Link { name, .. } | Moved::Address { name, .. } => name,
-                Moved::Overrun { .. } => panic!("notices were lost"),
+                Moved::Overrun { .. } | Moved::Tables { .. } => panic!("notices were lost"),
             };
             assert!(name.as_str() != "stranger", "{moved:?}");
             if moved == wanted {

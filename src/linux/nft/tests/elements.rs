@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bowline_core::Code;
 use bowline_core::firewall::Element;
 
-use super::{in_namespace, many, net, network, put, run, seen};
+use super::{every_kind, in_namespace, many, net, network, put, run, seen};
 use crate::nft::Nft;
 
 fn survives(elements: BTreeSet<Element>) {
@@ -40,9 +40,7 @@ fn two_thousand_networks_read_back() {
 
 #[test]
 fn every_kind_of_element_reads_back() {
-    let link = "fifteen-letters".parse::<bowline_core::name::LinkName>().unwrap();
-    let makes = [Element::Network, Element::Within, Element::Internal, Element::Open, Element::Strict];
-    survives(makes.iter().map(|make| make(link.clone())).collect());
+    survives(every_kind());
 }
 
 #[test]
@@ -61,11 +59,12 @@ fn prefixes_at_the_edges_read_back() {
 #[test]
 fn nft_shows_the_elements_as_we_do() {
     in_namespace(|| {
-        let _nft = put(&many(1).into_iter().collect::<Vec<_>>());
-        for element in many(1) {
-            let shown = run("nft", &["list", "set", "inet", "bowline", element.set().name()]);
+        let mut nft = put(&[]);
+        for element in every_kind() {
+            nft.put_frame(&[element.clone()].into()).unwrap();
             let ours = element.to_string();
             let (_, ours) = ours.split_once(' ').unwrap();
+            let shown = run("nft", &["list", "ruleset"]);
             assert!(shown.replace('"', "").contains(&format!("elements = {ours}")), "{element}: {shown}");
         }
     });
@@ -100,19 +99,25 @@ fn changes_may_be_made_twice_where_the_kernel_cannot_destroy() {
 fn changes_twice(open: fn() -> bowline_core::Result<Nft>) {
     in_namespace(move || {
         let mut nft = open().unwrap();
-        let all: Vec<Element> = many(3).into_iter().collect();
+        let all: BTreeSet<Element> = many(3).into_iter().chain(every_kind()).collect();
+        let expected = all.clone();
+        let all: Vec<Element> = all.into_iter().collect();
         nft.change(&[], &all).unwrap();
         nft.put_frame(&BTreeSet::new()).unwrap();
         for _ in 0..2 {
             nft.change(&all, &[]).unwrap();
-            assert_eq!(seen(&mut nft), many(3));
+            assert_eq!(seen(&mut nft), expected);
         }
+        nft.change(&all, &all).unwrap();
+        assert_eq!(seen(&mut nft), expected, "deleted and added at once");
         for _ in 0..2 {
             nft.change(&[], &all[..4]).unwrap();
             assert_eq!(seen(&mut nft), all[4..].iter().cloned().collect());
         }
-        nft.change(&[], &all).unwrap();
-        assert_eq!(seen(&mut nft), BTreeSet::new());
+        for _ in 0..2 {
+            nft.change(&[], &all).unwrap();
+            assert_eq!(seen(&mut nft), BTreeSet::new());
+        }
         nft.change(&[], &[]).unwrap();
     });
 }
@@ -184,6 +189,8 @@ fn deleting_from_a_table_that_somebody_changed_is_not_taken_for_done() {
         run("nft", &["add rule inet bowline forward accept"]);
         assert_eq!(nft.change(&[], &[network("bl-0")]).unwrap_err().code, Code::Kernel);
         run("nft", &["delete table inet bowline"]);
+        assert_eq!(nft.change(&[], &[network("bl-0")]).unwrap_err().code, Code::Kernel);
+        run("nft", &["delete table bridge bowline"]);
         nft.change(&[], &[network("bl-0")]).unwrap();
     });
 }

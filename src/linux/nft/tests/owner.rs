@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bowline_core::Code;
+use bowline_core::firewall::Element;
 
 use super::{abandon, in_namespace, many, network, output, put, run, seen};
 use crate::nft::Nft;
@@ -16,6 +17,7 @@ fn a_flush_of_the_whole_ruleset_spares_our_table() {
         assert!(!run("nft", &["list tables"]).contains("other"));
         assert_eq!(seen(&mut nft), [network("bl-a")].into());
         assert!(!output("nft", &["delete table inet bowline"]).status.success());
+        assert!(!output("nft", &["delete table bridge bowline"]).status.success());
     });
 }
 
@@ -44,8 +46,7 @@ fn a_second_process_is_told_who_owns_the_table() {
 #[test]
 fn a_table_outlives_its_owner_and_is_put_anew_by_the_next() {
     in_namespace(|| {
-        abandon(put(&[network("bl-a")]));
-        let mut next = Nft::open().unwrap();
+        let mut next = abandon(put(&[network("bl-a")]));
         assert_eq!(seen(&mut next), [network("bl-a")].into());
         next.put_frame(&many(2)).unwrap();
         assert_eq!(seen(&mut next), many(2));
@@ -57,16 +58,17 @@ fn a_table_outlives_its_owner_and_is_put_anew_by_the_next() {
 #[test]
 fn a_table_left_behind_is_claimed_by_a_claim_or_the_first_change() {
     in_namespace(|| {
-        Nft::open().unwrap().claim().unwrap();
-        abandon(put(&[network("bl-a")]));
-        let mut next = Nft::open().unwrap();
+        let mut first = Nft::open().unwrap();
+        first.claim().unwrap();
+        first.put_frame(&[network("bl-a")].into()).unwrap();
+        let mut next = abandon(first);
         next.claim().unwrap();
         next.claim().unwrap();
+        assert!(next.is_owner());
         run("nft", &["flush ruleset"]);
         assert_eq!(seen(&mut next), [network("bl-a")].into());
 
-        abandon(next);
-        let mut next = Nft::open().unwrap();
+        let mut next = abandon(next);
         next.change(&[network("bl-b")], &[]).unwrap();
         run("nft", &["flush ruleset"]);
         assert_eq!(seen(&mut next), [network("bl-a"), network("bl-b")].into());
@@ -78,7 +80,6 @@ fn a_plain_table_becomes_an_owned_one_when_put() {
     in_namespace(|| {
         let mut old = Nft { owns: false, ..Nft::open().unwrap() };
         old.put_frame(&many(1)).unwrap();
-        drop(old);
         let mut new = Nft::open().unwrap();
         new.change(&[network("bl-b")], &[]).unwrap();
         new.put_frame(&many(2)).unwrap();
@@ -90,8 +91,7 @@ fn a_plain_table_becomes_an_owned_one_when_put() {
 #[test]
 fn a_table_left_behind_can_be_deleted_by_anybody() {
     in_namespace(|| {
-        abandon(put(&[]));
-        Nft::open().unwrap().del_frame().unwrap();
+        abandon(put(&[])).del_frame().unwrap();
         assert_eq!(run("nft", &["list ruleset"]), "");
     });
 }
@@ -110,5 +110,57 @@ fn reading_goes_on_while_others_change_their_tables() {
             assert_eq!(seen(&mut nft), many(500));
             looks += 1;
         }
+    });
+}
+
+#[test]
+fn released_tables_stay_as_they_are_and_are_anybodys() {
+    in_namespace(|| {
+        let mut nft = put(&many(2).into_iter().collect::<Vec<_>>());
+        assert!(nft.is_owner());
+        nft.disown();
+        nft.put_frame(&many(1)).unwrap();
+        assert!(!nft.is_owner());
+        drop(nft);
+        let mut next = Nft::open().unwrap();
+        assert_eq!(seen(&mut next), many(1));
+        next.claim().unwrap();
+        assert!(!next.is_owner(), "what is nobody's is no more claimed than what is another's");
+        assert!(!run("nft", &["list ruleset"]).contains("owner"));
+        run("nft", &["flush ruleset"]);
+        assert_eq!(run("nft", &["list ruleset"]), "");
+    });
+}
+
+#[test]
+fn a_table_that_is_left_of_two_is_claimed_and_replaced() {
+    let check = |family: &'static str| {
+        in_namespace(move || {
+            let mut next = abandon(put(&[network("bl-a")]));
+            run("nft", &[&format!("delete table {family} bowline")]);
+            assert_eq!(next.elements().unwrap(), None);
+            next.claim().unwrap();
+            assert!(!next.is_owner());
+            next.put_frame(&many(1)).unwrap();
+            assert!(next.is_owner());
+            assert_eq!(seen(&mut next), many(1));
+        });
+    };
+    check("inet");
+    check("bridge");
+}
+
+#[test]
+fn either_table_of_another_process_is_left_alone() {
+    in_namespace(|| {
+        let _first = put(&[network("bl-a")]);
+        let mut second = Nft::open().unwrap();
+        let guarded = Element::Guarded("a".parse().unwrap());
+        for element in [network("bl-b"), guarded] {
+            let mut blind = Nft { settled: true, ..Nft::open().unwrap() };
+            assert_eq!(blind.change(&[element], &[]).unwrap_err().code, Code::DaemonRunning);
+        }
+        assert!(second.claim().is_err());
+        assert!(!second.is_owner());
     });
 }

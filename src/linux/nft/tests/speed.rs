@@ -1,9 +1,14 @@
 //! What things cost, by hand:
 //! `cargo test --release -p bowline-linux -- --ignored --nocapture nft_speed`
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use super::{in_namespace, many, network, put, seen};
+use bowline_core::firewall::Element;
+use bowline_core::port::Protocol::Tcp;
+
+use super::{in_namespace, many, network, port, put, seen, span};
 
 #[test]
 #[ignore = "prints figures, and checks none"]
@@ -24,10 +29,32 @@ fn nft_speed() {
                 nft.change(&a, &a).unwrap()
             });
         }
+        let one = [port("0.0.0.0", Tcp, 1, "10.0.0.2", 80)];
+        let span = [span("0.0.0.0", Tcp, 2, 3, "10.0.0.2")];
+        for count in [0, 10_000] {
+            let all: BTreeSet<Element> = ports(count).collect();
+            measure(&format!("put_frame: {count} ports"), 20, || nft.put_frame(&all).unwrap());
+            measure(&format!("elements: {count} ports"), 20, || assert!(seen(&mut nft) == all));
+            measure(&format!("change: add one port beside {count}"), 1000, || nft.change(&one, &[]).unwrap());
+            measure(&format!("change: delete and add one port beside {count}"), 1000, || {
+                nft.change(&one, &one).unwrap()
+            });
+            measure(&format!("change: delete and add one span beside {count} ports"), 1000, || {
+                nft.change(&span, &span).unwrap()
+            });
+        }
         let start = Instant::now();
         drop(nft);
         println!("close the socket: {:?}", start.elapsed());
     });
+}
+
+/// Each of a member of its own.
+fn ports(count: u16) -> impl Iterator<Item = Element> {
+    (0..count).map(|i| {
+        let to = Ipv4Addr::from_bits(0x0a00_0002 + (u32::from(i) << 6));
+        port("0.0.0.0", Tcp, 20_000 + i, &to.to_string(), 80)
+    })
 }
 
 fn measure(what: &str, times: usize, mut step: impl FnMut()) {

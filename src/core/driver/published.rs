@@ -1,0 +1,178 @@
+//! What an endpoint publishes: the host's ports that are held for it, and where the firewall sends what arrives there.
+//!
+//! For each family the ports lead to the interface that the default route goes by, and move with it. What the firewall
+//! cannot translate, for the families differ or it comes from the host's ::1, is relayed by whoever holds the port.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use ipnetwork::IpNetwork;
+
+use super::way_out;
+use crate::endpoint::{Endpoint, Interface};
+use crate::family::Family;
+use crate::firewall::Element;
+use crate::name::Id;
+use crate::network::{Gateway, Isolation, Network};
+use crate::place::Place;
+use crate::port::{At, HostPort, Protocol, Published};
+use crate::state::State;
+
+/// Ports of the host, each with the endpoint's address and port that what arrives at its socket is to be relayed to.
+pub type Relays = BTreeMap<(Place, HostPort), SocketAddr>;
+
+/// Where a family's translated ports lead.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    network: &'a Network,
+    address: IpAddr,
+}
+
+/// The fragment of all that an endpoint publishes.
+pub fn state<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>) -> State {
+    let mut state = State::default();
+    if endpoint.published.is_empty() {
+        return state;
+    }
+    for interface in &endpoint.interfaces {
+        if let Some(network) = network(interface.network) {
+            routed(&mut state, network, interface, &endpoint.published);
+        }
+    }
+    let targets = Targets::of(endpoint, &network);
+    for published in &endpoint.published {
+        for family in published.at.families() {
+            if let (Some(target), Some(at)) = (targets.of_family(*family), published.at.within(*family)) {
+                translated(&mut state, target, at, published);
+            }
+        }
+        let Some(host) = targets.host(published.at) else { continue };
+        state.held.extend(published.host_ports().map(|port| (host, port)));
+        let relay = targets.relay(published);
+        if let Some(target) = relay.filter(|target| target.network.isolation == Isolation::Strict) {
+            let shut = published.host.iter().map(|port| Element::Shut { protocol: published.protocol, port });
+            state.elements.extend(shut.map(|element| (target.network.host, element)));
+        }
+    }
+    state
+}
+
+/// The host that ports of these addresses are held on. None where they are nowhere the host's: on routed networks only.
+pub fn host<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>, at: At) -> Option<Place> {
+    Targets::of(endpoint, &network).host(at)
+}
+
+/// Whether anything that is published can be reached at all.
+pub fn leads_out<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>) -> bool {
+    endpoint.interfaces.iter().any(|i| network(i.network).is_some_and(|n| !n.internal))
+}
+
+/// The endpoint's addresses that a published port leads to.
+pub fn targets<'a>(
+    endpoint: &Endpoint,
+    network: impl Fn(Id) -> Option<&'a Network>,
+    published: &Published,
+) -> Vec<IpAddr> {
+    let targets = Targets::of(endpoint, &network);
+    let translated = published.at.families().iter().filter_map(|f| targets.of_family(*f));
+    let all = translated.chain(targets.relay(published)).map(|target| target.address);
+    let routed = endpoint.interfaces.iter().filter_map(|i| Some((i, network(i.network)?)));
+    let routed = routed.flat_map(|(interface, network)| {
+        let open =
+            move |ip: &IpAddr| !network.internal && network.gateways.of(Family::of(*ip)) == Gateway::Routed;
+        interface.addresses.iter().map(IpNetwork::ip).filter(open)
+    });
+    let routed = routed.filter(|ip| published.at.families().contains(&Family::of(*ip)));
+    let unique: BTreeSet<IpAddr> = all.chain(routed).collect();
+    unique.into_iter().collect()
+}
+
+/// What of it the firewall cannot do.
+pub fn relays<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>) -> Relays {
+    let targets = Targets::of(endpoint, &network);
+    let relayed =
+        endpoint.published.iter().filter_map(|published| Some((published, targets.relay(published)?)));
+    relayed
+        .flat_map(|(published, target)| {
+            published.host_ports().zip(published.ports().iter()).map(move |(port, inner)| {
+                ((target.network.host, port), SocketAddr::new(target.address, inner))
+            })
+        })
+        .collect()
+}
+
+/// Where the ports of each family lead.
+struct Targets<'a> {
+    v4: Option<Target<'a>>,
+    v6: Option<Target<'a>>,
+}
+
+impl<'a> Targets<'a> {
+    fn of(endpoint: &Endpoint, network: &impl Fn(Id) -> Option<&'a Network>) -> Targets<'a> {
+        let target = |family: Family| {
+            let (interface, network) = way_out(endpoint, network, family)?;
+            let address = interface.address(family)?;
+            match network.gateways.of(family) {
+                Gateway::Nat | Gateway::Unprotected => Some(Target { network, address }),
+                Gateway::Routed | Gateway::Isolated => None,
+            }
+        };
+        Targets { v4: target(Family::V4), v6: target(Family::V6) }
+    }
+
+    fn of_family(&self, family: Family) -> Option<Target<'a>> {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+
+    /// Where the ports are held: nowhere, if nothing leads from there to the endpoint.
+    fn host(&self, at: At) -> Option<Place> {
+        let own = at.families().iter().find_map(|f| self.of_family(*f));
+        own.or(self.v4).or(self.v6).map(|target| target.network.host)
+    }
+
+    /// SCTP is not relayed: few kernels have it, and fewer programs.
+    fn relay(&self, published: &Published) -> Option<Target<'a>> {
+        match (published.protocol, published.at.families()) {
+            (Protocol::Sctp, _) => None,
+            (_, [Family::V4]) if self.v4.is_some() => None,
+            (_, [Family::V4]) => self.v6,
+            _ => self.v6.or(self.v4),
+        }
+    }
+}
+
+fn translated(state: &mut State, target: Target<'_>, at: At, published: &Published) {
+    let (host, to, protocol) = (target.network.host, target.address, published.protocol);
+    if published.host.count() > 1 && published.is_identity() {
+        state.elements.insert((host, Element::Span { at, protocol, ports: published.host, to }));
+    } else {
+        let pairs = published.host.iter().zip(published.ports().iter());
+        state
+            .elements
+            .extend(pairs.map(|(port, to_port)| (host, Element::Port { at, protocol, port, to, to_port })));
+    }
+    if to.is_ipv4() {
+        // The host's own loopback is an address of the host too, and answers to it come by the bridge. The firewall's
+        // first chain sees to it that nothing else does.
+        let path = format!("net/ipv4/conf/{}/route_localnet", target.network.bridge);
+        state.set_sysctl(host, path, "1");
+    }
+}
+
+fn routed(state: &mut State, network: &Network, interface: &Interface, published: &[Published]) {
+    if network.internal {
+        return;
+    }
+    for address in interface.addresses.iter().map(IpNetwork::ip) {
+        if network.gateways.of(Family::of(address)) != Gateway::Routed {
+            continue;
+        }
+        let open = published.iter().filter(|p| p.at.families().contains(&Family::of(address)));
+        let ports = open.flat_map(|p| p.ports().iter().map(|port| (p.protocol, port)));
+        let elements = ports.map(|(protocol, port)| Element::Reachable { address, protocol, port });
+        state.elements.extend(elements.map(|element| (network.host, element)));
+    }
+}

@@ -1,0 +1,6 @@
+//! Flows between real namespaces, with `/proc` as the witness.
+
+mod forget;
+mod socket;
+mod speed;
+mod world;

@@ -1,0 +1,93 @@
+//! The host's published ports, each held by a socket that hears nothing, so that nobody else can have it; and where one
+//! cannot be had, who has it. All of this is in the calling thread's network namespace.
+
+mod deaf;
+mod diag;
+mod ephemeral;
+mod holder;
+mod limit;
+mod refusal;
+mod socket;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+use bowline_core::port::HostPort;
+use bowline_core::{Code, Error, Result};
+use nix::errno::Errno;
+
+pub(crate) use self::ephemeral::ephemeral;
+pub use self::holder::Holder;
+pub(crate) use self::holder::holders;
+pub use self::limit::raise_file_limit;
+
+/// The ports that are held, of one namespace. They end with the process, so nothing is ever left of them.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// None where the kernel does not know the protocol, so that nobody else can have the port either.
+    sockets: BTreeMap<HostPort, Option<OwnedFd>>,
+}
+
+impl Held {
+    /// Holds all of them, or none and says which was refused. What is held already stays as it is.
+    pub(crate) fn hold(&mut self, ports: &[HostPort]) -> Result<()> {
+        socket::make_room(ports.len());
+        let mut fresh = BTreeMap::new();
+        for port in ports {
+            if self.sockets.contains_key(port) || fresh.contains_key(port) {
+                continue;
+            }
+            match socket::hold(port) {
+                Ok(socket) => drop(fresh.insert(*port, socket)),
+                Err(errno) => {
+                    let ours =
+                        self.sockets.keys().chain(fresh.keys()).find(|held| held.clashes_with(port)).copied();
+                    // What this call took is let go before anybody looks for who is in the way.
+                    drop(fresh);
+                    return Err(match ours {
+                        Some(held) if errno == Errno::EADDRINUSE => refusal::ours(port, &held),
+                        Some(_) | None => refusal::error(port, errno),
+                    });
+                }
+            }
+        }
+        // `append` would build the whole map anew.
+        self.sockets.extend(fresh);
+        Ok(())
+    }
+
+    /// Lets go of those of them that are held.
+    pub(crate) fn free(&mut self, ports: &[HostPort]) {
+        for port in ports {
+            self.sockets.remove(port);
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &HostPort> {
+        self.sockets.keys()
+    }
+
+    /// A second descriptor of the held socket, which hears from now on; for whoever serves what arrives there. One of TCP
+    /// listens. One of UDP tells which address was asked: by IPV6_PKTINFO where it is of IPv6, which for an IPv4 packet
+    /// holds a mapped address, and otherwise by IP_PKTINFO. None where nothing can listen, which is SCTP.
+    pub(crate) fn listen(&self, port: &HostPort) -> Result<Option<OwnedFd>> {
+        let what = || format!("listen on port {port}");
+        let Some(socket) = self.sockets.get(port) else {
+            return Err(Error::new(Code::Internal, what()).because("the port is not held"));
+        };
+        let Some(socket) = socket else { return Ok(None) };
+        socket::hear(socket, port.protocol).map_err(|errno| refusal::error(port, errno).context(what()))
+    }
+}
+
+/// Whether the port could be held now. One that we hold is not free.
+pub(crate) fn is_free(port: &HostPort) -> Result<bool> {
+    match socket::bind(port) {
+        Ok(_) => Ok(true),
+        Err(Errno::EADDRINUSE) => Ok(false),
+        Err(errno) => Err(refusal::error(port, errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! Against the kernel, each test in a namespace of its own, which takes root.
+
+mod clash;
+mod holders;
+mod listen;
+mod refusals;
+mod space;
+mod speed;
