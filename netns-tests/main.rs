@@ -115,10 +115,38 @@ scenarios! {
     rates {
         rates_hold_in_both_directions_and_can_be_seen,
     }
+    republish {
+        a_network_that_becomes_internal_publishes_nothing,
+        a_network_that_becomes_strict_is_so_for_what_is_relayed,
+        of_two_strict_endpoints_one_that_goes_opens_nothing,
+        a_routed_port_that_is_opened_twice_stays_open_once,
+        a_port_that_was_stolen_is_relayed_when_it_is_free_again,
+        one_port_is_given_to_one_of_many_who_ask,
+    }
+    hooks {
+        what_is_denied_to_some_stays_open_to_others,
+        what_we_would_drop_may_be_let_in,
+        a_port_is_closed_before_it_is_translated,
+        what_is_wrong_changes_nothing_and_is_said,
+    }
     tables {
         a_strangers_flush_takes_nothing,
         released_tables_are_put_back_when_they_are_flushed,
         a_connection_made_in_the_gap_of_a_flush_does_not_last,
+    }
+    catalogue {
+        reloads_of_other_firewalls_change_nothing,
+        nobody_but_the_host_reaches_its_loopback,
+        no_datagram_from_elsewhere_reaches_a_loopback_port,
+        no_verb_changes_a_strangers_table,
+        a_port_on_an_address_that_moved_away_takes_nobodys_traffic,
+        a_member_of_an_internal_network_gets_no_answer_of_the_host,
+        a_member_without_ipv6_neither_speaks_nor_hears_it,
+        an_unrelated_bridge_goes_on_forwarding,
+        a_flood_of_advertisements_and_redirects_reaches_nobody,
+        no_forged_frame_is_delivered,
+        made_up_senders_take_no_room_in_the_hosts_table,
+        unanswered_flows_of_one_leave_room_for_others,
     }
     matrix {
         everybody_reaches_whom_they_should,
@@ -177,6 +205,26 @@ scenarios! {
         a_stranger_that_took_our_bridges_name_while_we_were_away,
         a_card_of_the_containers_own,
         a_default_route_of_the_containers_own,
+    }
+    coexist {
+        docker_that_was_there_lets_us_pass_at_once,
+        docker_that_comes_later_is_named,
+        docker_that_comes_later_is_asked_by_a_repair,
+        dockers_nftables_that_were_there,
+        dockers_nftables_that_come_later,
+        ufw_that_was_there,
+        ufw_that_comes_later,
+        firewalld_that_was_there,
+        firewalld_that_comes_later,
+        firewalld_that_runs_has_our_bridges_in_a_zone,
+        libvirt_that_was_there,
+        libvirt_that_comes_later,
+        kubernetes_that_was_there,
+        kubernetes_that_comes_later,
+        a_firewall_of_nobodys_that_was_there,
+        a_firewall_of_nobodys_that_comes_later,
+        only_what_we_let_pass_is_spoken_of,
+        they_are_the_same_after_a_thousand_operations,
     }
     elsewhere {
         a_network_lives_where_the_caller_says,

@@ -419,6 +419,9 @@ fn the_configuration_is_checked_and_shown_with_its_origin() {
         log = "info"  # default
         log_format = "text"  # default
 
+        [firewall]
+        rules = "/etc/bowline/nft.d"  # default
+
         [pools]
         ipv4 = ["10.20.0.0/16", "10.30.0.0/16"]  # FILE
         ipv4_size = 24  # default

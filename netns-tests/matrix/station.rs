@@ -140,6 +140,11 @@ fn started(
     thread::Builder::new().stack_size(STACK).spawn(move || work(&over))
 }
 
+/// Between two attempts, or two looks.
+fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
 /// TCP and ICMP: one attempt after the other.
 fn try_on(call: &Call, over: &AtomicBool) {
     let mut why = "never tried".to_string();
@@ -149,7 +154,7 @@ fn try_on(call: &Call, over: &AtomicBool) {
             Ok(answer) => return println!("answer {answer}"),
             Err(error) => why = error.to_string(),
         }
-        thread::sleep(PAUSE);
+        pause(PAUSE);
     }
     println!("failed {} {why}", call.nonce);
 }
@@ -189,7 +194,7 @@ fn ping(call: &Call, over: &AtomicBool) -> io::Result<String> {
             child.wait()?;
             return Err(io::Error::other("silence"));
         }
-        thread::sleep(GLANCE);
+        pause(GLANCE);
     }
 }
 
@@ -209,7 +214,7 @@ fn exchange(calls: Vec<Call>, over: &AtomicBool) {
             all.iter_mut().for_each(|datagram| note(datagram, Datagram::send));
             next = Instant::now() + PAUSE * 2;
         }
-        thread::sleep(GLANCE);
+        pause(GLANCE);
         all.retain_mut(|datagram| !note(datagram, Datagram::heard));
     }
     for Datagram { call, why, .. } in all {

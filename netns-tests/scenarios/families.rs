@@ -26,6 +26,7 @@ pub(crate) fn ipv6_alone(w: &World) {
     assert_eq!(web.seen_by("2001:db8::2", 80), "2001:db8::1", "it leaves under the host's address");
 }
 
+/// T-10 of docs/testing.md.
 pub(crate) fn ipv4_alone_has_no_ipv6_at_all(w: &World) {
     w.bowline("network create front --subnet 10.9.0.0/24");
     let web = w.attach("web", "front", "");
@@ -59,6 +60,7 @@ ra += struct.pack('!BBBBIII16s', 3, 4, 64, 0xc0, 86400, 14400, 0, prefix)
 for _ in range(3): s.sendto(ra, ('ff02::1', 0, 0, card))
 ";
 
+/// T-14.
 pub(crate) fn no_container_advertises_a_route(w: &World) {
     w.bowline("network create front --subnet 10.9.0.0/24 --subnet fd00:9::/64");
     let (rogue, peer) = (w.attach("rogue", "front", "--no-antispoof"), w.attach("peer", "front", ""));
@@ -103,6 +105,7 @@ pub(crate) fn no_container_advertises_a_route(w: &World) {
     assert_eq!(all(), before);
 }
 
+/// T-14.
 pub(crate) fn no_advertisement_of_a_guarded_member_arrives(w: &World) {
     w.bowline("network create front --subnet 10.9.0.0/24 --subnet fd00:9::/64");
     let (rogue, peer) = (w.attach("rogue", "front", ""), w.attach("peer", "front", ""));

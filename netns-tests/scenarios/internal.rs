@@ -2,6 +2,7 @@
 
 use crate::world::World;
 
+/// T-13 of docs/testing.md.
 pub(crate) fn an_internal_network_reaches_its_members_only(w: &World) {
     w.bowline("network create inner --subnet 10.9.0.0/24 --subnet fd00:9::/64 --internal");
     w.bowline("network create front --subnet 10.8.0.0/24 --subnet fd00:8::/64 --isolation open");
@@ -37,6 +38,7 @@ pub(crate) fn an_internal_network_reaches_its_members_only(w: &World) {
     w.host().fetches("10.9.0.3", 80);
 }
 
+/// T-09.
 pub(crate) fn not_even_the_link_local_address_of_the_bridge(w: &World) {
     w.bowline("network create inner --subnet fd00:9::/64 --internal");
     w.bowline("network create front --subnet fd00:8::/64");
@@ -55,6 +57,7 @@ pub(crate) fn not_even_the_link_local_address_of_the_bridge(w: &World) {
     web.does_not_reach(&format!("{}%eth0", local("bl-inner")));
 }
 
+/// T-13.
 pub(crate) fn nobody_reaches_an_internal_network(w: &World) {
     w.bowline("network create inner --subnet 10.9.0.0/24 --subnet fd00:9::/64 --internal --isolation open");
     w.bowline("network create front --subnet 10.8.0.0/24 --subnet fd00:8::/64");

@@ -42,6 +42,7 @@ pub(crate) fn an_open_network_is_open_to_all(w: &World) {
     }
 }
 
+/// T-02 of docs/testing.md.
 pub(crate) fn outsiders_do_not_reach_members_directly(w: &World) {
     let (web, db) = town(w, "", "--isolate");
     let _servers = (web.serves(80), db.serves(80));

@@ -14,6 +14,7 @@ fn web<'w>(w: &'w World, options: &str) -> Place<'w> {
     w.attach("web", "front", options)
 }
 
+/// T-05 of docs/testing.md.
 pub(crate) fn everybody_reaches_a_published_port_and_is_seen_as_he_is(w: &World) {
     let web = web(w, "-p 8080:80");
     let _server = web.serves(80);
@@ -45,6 +46,7 @@ pub(crate) fn everybody_reaches_a_published_port_and_is_seen_as_he_is(w: &World)
     }
 }
 
+/// T-02.
 pub(crate) fn nothing_else_is_open(w: &World) {
     let web = web(w, "-p 8080:80");
     let _servers = (web.serves(80), web.serves(81));
@@ -80,6 +82,7 @@ pub(crate) fn a_port_on_one_address_is_on_that_one_only(w: &World) {
     w.outside().does_not_fetch("192.0.2.7", 8080);
 }
 
+/// T-04.
 pub(crate) fn a_loopback_port_is_the_hosts_own(w: &World) {
     let web = web(w, "-p 127.0.0.2:8080:80 -p [::1]:8081:80 -p 127.0.0.1:5300:53/udp -p [::1]:5301:53/udp");
     let _servers = (web.serves(80), web.answers_udp("web", 53));
@@ -203,8 +206,9 @@ pub(crate) fn ports_come_and_go_while_others_are_in_use(w: &World) {
     assert_eq!(w.bowline("endpoint inspect web").out, before);
     talk.ends().well();
     // A connection through a port that is taken back is cut.
-    let talk = w.outside().talks_to("192.0.2.1", 7000);
+    let mut talk = w.outside().talks_to("192.0.2.1", 7000);
     w.bowline("port unpublish web --all");
+    eventually("the connection is cut", || only_if(!talk.still_runs(), "it goes on"));
     let cut = talk.ends();
     assert!(cut.code != 0, "the connection went on: {cut}");
     w.tries("port unpublish web 7000").refused("BWL-1215", 3);
@@ -342,6 +346,7 @@ pub(crate) fn ports_follow_the_default_route(w: &World) {
     w.outside().fetches("192.0.2.1", 8080);
 }
 
+/// T-08.
 pub(crate) fn what_is_wrong_with_a_port_changes_nothing(w: &World) {
     let _web = web(w, "-p 8080:80");
     w.bowline("network create hidden --internal --subnet 10.7.0.0/24");
@@ -385,6 +390,7 @@ pub(crate) fn what_is_wrong_with_a_port_changes_nothing(w: &World) {
     }
 }
 
+/// T-06.
 pub(crate) fn a_hosts_port_of_a_well_known_number_swallows_nothing_else(w: &World) {
     // CVE-2025-67499: port 53 published by one must leave everybody's own questions alone.
     let web = web(w, "-p 53:53/udp");

@@ -19,6 +19,10 @@ fn attach(api: &Client, name: &str, network: &str) -> bowline_api::Result<()> {
 #[track_caller]
 fn fine_or(codes: &[Code], outcome: bowline_api::Result<()>) {
     if let Err(error) = outcome {
+        // What a thread of many panics with is told by nobody else.
+        if !codes.contains(&error.code) {
+            eprintln!("{} {error}", error.code);
+        }
         assert!(codes.contains(&error.code), "{} {error}", error.code);
     }
 }

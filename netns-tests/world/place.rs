@@ -133,6 +133,15 @@ impl<'w> Place<'w> {
         server
     }
 
+    /// The same at one address only: `192.0.2.1:80`.
+    #[track_caller]
+    pub(crate) fn serves_at(self, address: &str) -> Background {
+        let mut command = self.witness();
+        let mut server = Background::start(self.named("serve"), command.args(["serve", address]));
+        server.wait_for_line("ready");
+        server
+    }
+
     /// Echoes whatever comes on a TCP port.
     #[track_caller]
     pub(crate) fn echoes(self, port: u16) -> Background {

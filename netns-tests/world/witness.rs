@@ -38,9 +38,10 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
     }
 }
 
-/// Both families by one socket, as Linux gives it.
+/// A port of both families by one socket, as Linux gives it, or `192.0.2.1:80`.
 fn serve(port: &str, answer: fn(&mut TcpStream, IpAddr) -> io::Result<()>) -> io::Result<()> {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, number(port)?)))?;
+    let everywhere = || Ok::<_, io::Error>(SocketAddr::from((Ipv6Addr::UNSPECIFIED, number(port)?)));
+    let listener = TcpListener::bind(port.parse().or_else(|_| everywhere())?)?;
     println!("ready");
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -110,18 +111,17 @@ fn talk_again_and_again(address: &str, port: &str) -> io::Result<()> {
     let to = socket_address(address, port)?;
     println!("connected");
     let ended = thread::spawn(|| io::copy(&mut io::stdin(), &mut io::sink()));
-    let (mut tried, mut lasted) = (0, 0);
     while !ended.is_finished() {
-        tried += 1;
-        let Ok(mut stream) = TcpStream::connect_timeout(&to, Duration::from_millis(20)) else { continue };
+        let Ok(mut stream) = TcpStream::connect_timeout(&to, Duration::from_millis(20)) else {
+            println!("tried in vain");
+            continue;
+        };
         stream.set_read_timeout(Some(Duration::from_millis(400)))?;
         thread::sleep(Duration::from_secs(1));
         let mut buffer = [0; 8];
-        if stream.write_all(b"hello").is_ok() && stream.read(&mut buffer).is_ok_and(|len| len > 0) {
-            lasted += 1;
-        }
+        let lasted = stream.write_all(b"hello").is_ok() && stream.read(&mut buffer).is_ok_and(|len| len > 0);
+        println!("tried, and it {}", if lasted { "lasted" } else { "was cut" });
     }
-    println!("tried {tried}, {lasted} lasted");
     Ok(())
 }
 

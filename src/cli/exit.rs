@@ -115,7 +115,7 @@ mod tests {
               3 BWL-1210 the endpoint is not on the network
               1 BWL-1211 the bridge has no free port
               4 BWL-1212 the interface name is taken in the namespace
-              4 BWL-1213 a link of that name exists and is not ours
+              4 BWL-1213 what is there already is not ours
               4 BWL-1214 the port is taken
               3 BWL-1215 the port is not published
               2 BWL-1301 that is not a network namespace

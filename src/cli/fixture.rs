@@ -277,6 +277,7 @@ pub(crate) fn firewall() -> v1::Firewall {
         owned: false,
         elements: 12,
         user_rules: vec!["ip saddr 192.0.2.0/24 drop\u{1b}[2J".into()],
+        user_rules_error: Some("nft.d/b.nft:2 is not understood".into()),
         obstacles: vec![obstacle()],
     }
 }

@@ -41,6 +41,8 @@ pub enum Set {
     Reachable4,
     Reachable6,
     Shut,
+    ShutHere4,
+    ShutHere6,
     Here4,
     Here6,
     Anywhere4,
@@ -67,6 +69,8 @@ impl Set {
         Set::Reachable4,
         Set::Reachable6,
         Set::Shut,
+        Set::ShutHere4,
+        Set::ShutHere6,
         Set::Here4,
         Set::Here6,
         Set::Anywhere4,
@@ -93,6 +97,8 @@ impl Set {
             Set::Reachable4 => "reachable4",
             Set::Reachable6 => "reachable6",
             Set::Shut => "shut",
+            Set::ShutHere4 => "shut-here4",
+            Set::ShutHere6 => "shut-here6",
             Set::Here4 => "here4",
             Set::Here6 => "here6",
             Set::Anywhere4 => "anywhere4",
@@ -121,6 +127,8 @@ impl Set {
             | Set::Reachable4
             | Set::Reachable6
             | Set::Shut
+            | Set::ShutHere4
+            | Set::ShutHere6
             | Set::Here4
             | Set::Here6
             | Set::Anywhere4
@@ -139,9 +147,10 @@ impl Set {
             Set::Open | Set::Routed => &[Family, Link],
             Set::Masquerade4 => &[Address4],
             Set::Masquerade6 => &[Address6],
-            Set::Shut | Set::Anywhere4 | Set::Anywhere6 => &[Protocol, Port],
-            Set::Reachable4 | Set::Here4 | Set::Spans4 => &[Address4, Protocol, Port],
-            Set::Reachable6 | Set::Here6 | Set::Spans6 => &[Address6, Protocol, Port],
+            Set::Shut => &[Family, Protocol, Port],
+            Set::Anywhere4 | Set::Anywhere6 => &[Protocol, Port],
+            Set::Reachable4 | Set::ShutHere4 | Set::Here4 | Set::Spans4 => &[Address4, Protocol, Port],
+            Set::Reachable6 | Set::ShutHere6 | Set::Here6 | Set::Spans6 => &[Address6, Protocol, Port],
             Set::Sources4 => &[Link, Mac, Address4],
             Set::Sources6 => &[Link, Mac, Address6],
         }
@@ -168,6 +177,8 @@ impl Set {
             | Set::Reachable4
             | Set::Reachable6
             | Set::Shut
+            | Set::ShutHere4
+            | Set::ShutHere6
             | Set::Guarded
             | Set::Sources4
             | Set::Sources6 => &[],
@@ -255,8 +266,8 @@ pub enum Match {
     Service4(Set),
     /// `ip6 daddr . meta l4proto . th dport @set`
     Service6(Set),
-    /// `meta l4proto . th dport @set`
-    Port(Set),
+    /// `meta nfproto . meta l4proto . th dport @set`
+    FamilyPort(Set),
     /// `iifname != "lo"`
     FromOutside,
     /// `fib saddr oifname @set`: what claims to come from there has another way back

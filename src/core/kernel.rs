@@ -7,6 +7,7 @@ use ipnetwork::IpNetwork;
 
 use crate::Result;
 use crate::firewall::Element;
+use crate::firewall::hooks::Hooks;
 use crate::name::LinkName;
 use crate::place::{Door, Place};
 use crate::plan::Change;
@@ -49,6 +50,9 @@ pub trait Kernel: Send + Sync {
 
     /// The programs that have a port, such as `nginx (pid 812) at 0.0.0.0:8080`, as far as they can be seen.
     fn holders(&self, place: Place, port: &HostPort) -> Vec<String>;
+
+    /// Puts the administrator's rules into our tables, in every host's namespace, and keeps them for those that come.
+    fn set_hooks(&self, hooks: &Hooks) -> Result<()>;
 
     /// Whether others are kept from changing our tables there.
     fn owns_tables(&self, place: Place) -> bool;

@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::firewall::Element;
+use crate::firewall::hooks::Hooks;
 use crate::kernel::{Facts, Kernel as Seam, Moved, Obstacle, Scope, Tell};
 use crate::name::LinkName;
 use crate::place::{Door, Place};
@@ -164,6 +165,10 @@ impl Seam for Kernel {
 
     fn holders(&self, _: Place, _: &HostPort) -> Vec<String> {
         Vec::new()
+    }
+
+    fn set_hooks(&self, _: &Hooks) -> Result<()> {
+        Ok(())
     }
 
     fn owns_tables(&self, place: Place) -> bool {

@@ -20,6 +20,8 @@ pub struct Config {
     pub group: String,
     pub log: String,
     pub log_format: LogFormat,
+    /// Where the administrator's own firewall rules are.
+    pub rules: PathBuf,
     pub pools: Vec<PoolSpec>,
     pub ipv6: Ipv6Pool,
     /// None follows the uplink.
@@ -117,6 +119,9 @@ impl Config {
                 }
             },
         };
+        if !value("firewall.rules").starts_with('/') {
+            return Err(bad("firewall.rules", "it is not a whole path", "rules = \"/etc/bowline/nft.d\""));
+        }
         let mtu = match value("link.mtu") {
             "auto" => None,
             text => {
@@ -135,6 +140,7 @@ impl Config {
             group: value("daemon.group").to_string(),
             log: value("daemon.log").to_string(),
             log_format,
+            rules: PathBuf::from(value("firewall.rules")),
             pools: pools.collect::<Result<_>>()?,
             ipv6,
             mtu,

@@ -28,11 +28,17 @@ pub fn read(dir: &Path) -> Result<Hooks> {
     Hooks::of_files(files.iter().map(|(path, text)| (&**path, *text)))
 }
 
-/// Writes down what is in force now.
+/// Writes down what is in force now, if it is not written there already. Of no rules there is no file.
 pub fn keep(state_dir: &Path, hooks: &Hooks) -> Result<()> {
     let path = state_dir.join(KEPT);
-    write(&path, &hooks.to_string())
-        .map_err(|error| crate::store::unwritable(&format!("write {}", path.display()), &error))
+    let text = hooks.to_string();
+    let done = match fs::read_to_string(&path) {
+        Ok(there) if there == text => Ok(()),
+        Ok(_) if hooks.is_empty() => fs::remove_file(&path),
+        Err(error) if error.kind() == ErrorKind::NotFound && hooks.is_empty() && state_dir.is_dir() => Ok(()),
+        Ok(_) | Err(_) => write(&path, &text),
+    };
+    done.map_err(|error| crate::store::unwritable(&format!("write {}", path.display()), &error))
 }
 
 /// What was kept last; None where nothing was.

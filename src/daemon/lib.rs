@@ -2,6 +2,7 @@
 
 pub mod config;
 mod dirs;
+pub mod hooks;
 mod labels;
 pub mod manager;
 mod ready;

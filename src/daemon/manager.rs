@@ -7,6 +7,7 @@ mod attach;
 mod endpoints;
 mod firewall;
 mod heal;
+mod hooks;
 mod hosts;
 mod index;
 mod keeper;
@@ -46,6 +47,7 @@ pub struct Manager {
     kernel: Arc<dyn Kernel>,
     sockets: Arc<dyn Sockets>,
     relays: OnceLock<Relays>,
+    rules: Mutex<hooks::Rules>,
     /// The daemon's own namespace, where networks live unless a caller brings another.
     host: Place,
     store: Store,
@@ -107,6 +109,7 @@ impl Manager {
             kernel,
             sockets,
             relays: OnceLock::new(),
+            rules: Mutex::default(),
             host,
             store,
             config: RwLock::new(config),
@@ -128,7 +131,7 @@ impl Manager {
     pub fn reload(&self) -> Result<()> {
         let path = self.paths.config_given.then_some(self.paths.config.as_path());
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Config::load(path)?;
-        Ok(())
+        self.reload_hooks()
     }
 
     fn config(&self) -> RwLockReadGuard<'_, Config> {

@@ -151,6 +151,10 @@ impl Relays {
         let Err(RecvError) = closed.recv();
     }
 
+    pub(crate) fn serves(&self, key: &Key) -> bool {
+        self.lock().contains_key(key)
+    }
+
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.lock().len()

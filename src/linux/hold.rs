@@ -21,6 +21,27 @@ pub use self::holder::Holder;
 pub(crate) use self::holder::holders;
 pub use self::limit::raise_file_limit;
 
+/// Files that the daemon needs beside its ports.
+const OTHERS: u64 = 256;
+
+/// Why a port is not held. Who is in the way is searched for only when it is to be explained, which takes its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused {
+    port: HostPort,
+    errno: Errno,
+    /// The one in the way, where that is our own.
+    ours: Option<HostPort>,
+}
+
+impl Refused {
+    pub(crate) fn explain(self) -> Error {
+        match self.ours {
+            Some(held) => refusal::ours(&self.port, &held),
+            None => refusal::error(&self.port, self.errno),
+        }
+    }
+}
+
 /// The ports that are held, of one namespace. They end with the process, so nothing is ever left of them.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
@@ -30,7 +51,8 @@ pub(crate) struct Held {
 
 impl Held {
     /// Holds all of them, or none and says which was refused. What is held already stays as it is.
-    pub(crate) fn hold(&mut self, ports: &[HostPort]) -> Result<()> {
+    pub(crate) fn hold(&mut self, ports: &[HostPort]) -> Result<(), Refused> {
+        self.leave_files_for_others(ports)?;
         socket::make_room(ports.len());
         let mut fresh = BTreeMap::new();
         for port in ports {
@@ -44,16 +66,24 @@ impl Held {
                         self.sockets.keys().chain(fresh.keys()).find(|held| held.clashes_with(port)).copied();
                     // What this call took is let go before anybody looks for who is in the way.
                     drop(fresh);
-                    return Err(match ours {
-                        Some(held) if errno == Errno::EADDRINUSE => refusal::ours(port, &held),
-                        Some(_) | None => refusal::error(port, errno),
-                    });
+                    let ours = ours.filter(|_| errno == Errno::EADDRINUSE);
+                    return Err(Refused { port: *port, errno, ours });
                 }
             }
         }
         // `append` would build the whole map anew.
         self.sockets.extend(fresh);
         Ok(())
+    }
+
+    /// A port is a file, and another where it is relayed. A daemon that has none left for its sockets is of no use.
+    fn leave_files_for_others(&self, ports: &[HostPort]) -> Result<(), Refused> {
+        let (Some(&port), Ok(limit)) = (ports.first(), limit::exchange(None)) else { return Ok(()) };
+        let wanted = (self.sockets.len() + ports.len()) as u64 * 2 + OTHERS;
+        if wanted <= limit.rlim_cur {
+            return Ok(());
+        }
+        Err(Refused { port, errno: Errno::EMFILE, ours: None })
     }
 
     /// Lets go of those of them that are held.

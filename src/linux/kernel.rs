@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bowline_core::firewall::Element;
+use bowline_core::firewall::hooks::Hooks;
 use bowline_core::kernel::{Facts, Obstacle, Scope, Tell};
 use bowline_core::name::LinkName;
 use bowline_core::place::{Door, Place};
@@ -34,19 +35,26 @@ use bowline_core::{Code, Error, Result};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use crate::foreign::firewalld::Bridges;
 use crate::nft::Nft;
 use crate::{dial, fault, foreign, hold, netns};
 use guest::Guest;
 use host::Host;
 
+const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+
 #[derive(Debug)]
 pub struct Kernel {
     own: Arc<Host>,
+    /// The administrator's rules, for every host's tables.
+    hooks: Arc<Mutex<Hooks>>,
     /// Host namespaces other than our own.
     others: Mutex<HashMap<Place, Arc<Host>>>,
     guests: Mutex<HashMap<Place, Opened>>,
     /// Closed when the kernel is dropped: the watching threads end by it.
     leashes: Mutex<Vec<(Place, OwnedFd)>>,
+    /// Those of our own namespace that firewalld, where it runs, has in a zone.
+    bridges: Bridges,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,11 +76,14 @@ impl Kernel {
         if let Some(call) = options.kill_at_call {
             fault::kill_at(call);
         }
+        let hooks = Arc::<Mutex<Hooks>>::default();
         Ok(Kernel {
-            own: Arc::new(Host::own()?),
+            own: Arc::new(Host::own(hooks.clone())?),
+            hooks,
             others: Mutex::new(HashMap::new()),
             guests: Mutex::new(HashMap::new()),
             leashes: Mutex::new(Vec::new()),
+            bridges: Bridges::at(Path::new(SYSTEM_BUS)),
         })
     }
 
@@ -88,7 +99,7 @@ impl Kernel {
 
     /// A second file of the socket that holds a port, made to hear.
     pub fn listen(&self, place: Place, port: &HostPort) -> Result<Option<OwnedFd>> {
-        self.host_or_closed(place)?.held(|held| held.listen(port))
+        self.host_or_closed(place)?.listen(port)
     }
 
     /// A socket in a host's namespace on its way to an endpoint.
@@ -97,10 +108,9 @@ impl Kernel {
         host.enter(|| Ok(dial::dial(protocol, to))).map_err(io::Error::other)?
     }
 
-    /// Where firewalld is spoken to. It knows the daemon's own namespace only.
-    fn bus_of(&self, place: Place) -> Option<&'static Path> {
-        let bus = Path::new("/run/dbus/system_bus_socket");
-        (place == self.host() && bus.exists()).then_some(bus)
+    /// What firewalld is told of. It knows the daemon's own namespace only.
+    fn bridges_of_firewalld(&self, place: Place) -> Option<&Bridges> {
+        (place == self.host()).then_some(&self.bridges)
     }
 
     fn hosts(&self) -> Vec<Arc<Host>> {
@@ -166,7 +176,7 @@ impl bowline_core::kernel::Kernel for Kernel {
         if *door == Door::Own {
             return Ok(self.host());
         }
-        let host = Host::of(netns::open(door)?)?;
+        let host = Host::of(netns::open(door)?, self.hooks.clone())?;
         let place = host.place();
         if self.guests().contains_key(&place) {
             return Err(Error::new(
@@ -219,6 +229,12 @@ impl bowline_core::kernel::Kernel for Kernel {
         found.iter().map(|h| format!("{} (pid {}) at {}", h.command, h.pid, h.at)).collect()
     }
 
+    fn set_hooks(&self, hooks: &Hooks) -> Result<()> {
+        // Kept first, so that a host that is opened meanwhile has them too.
+        *self.hooks.lock().unwrap_or_else(PoisonError::into_inner) = hooks.clone();
+        self.hosts().iter().try_for_each(|host| host.nft(|nft| nft.put_hooks(hooks.clone())))
+    }
+
     fn owns_tables(&self, place: Place) -> bool {
         let owns = |host: Arc<Host>| host.nft(|nft| Ok(nft.is_owner()));
         self.host_or_closed(place).and_then(owns).unwrap_or(false)
@@ -235,7 +251,9 @@ impl bowline_core::kernel::Kernel for Kernel {
     }
 
     fn obstacles(&self, place: Place, bridges: &[LinkName]) -> Result<Vec<Obstacle>> {
-        let found = self.host_or_closed(place)?.enter(|| foreign::obstacles(bridges))?;
+        let host = self.host_or_closed(place)?;
+        let ours = || Ok(host.nft(Nft::elements)?.unwrap_or_default());
+        let found = host.enter(|| foreign::obstacles(bridges, ours))?;
         Ok(found.into_iter().map(obstacle).collect())
     }
 
@@ -244,8 +262,8 @@ impl bowline_core::kernel::Kernel for Kernel {
         if self.host_or_closed(place)?.enter(|| foreign::welcome(bridge))? {
             done.push(format!("Docker's chain DOCKER-USER accepts {bridge}"));
         }
-        if let Some(bus) = self.bus_of(place)
-            && let Some(zone) = foreign::firewalld::join(bus, bridge)?
+        if let Some(bridges) = self.bridges_of_firewalld(place)
+            && let Some(zone) = bridges.join(bridge)?
         {
             done.push(format!("firewalld has {bridge} in its zone {zone}"));
         }
@@ -253,11 +271,9 @@ impl bowline_core::kernel::Kernel for Kernel {
     }
 
     fn unwelcome(&self, place: Place, bridge: &LinkName) -> Result<()> {
+        let left = self.bridges_of_firewalld(place).map_or(Ok(()), |bridges| bridges.leave(bridge));
         self.host_or_closed(place)?.enter(|| foreign::unwelcome(bridge))?;
-        match self.bus_of(place) {
-            Some(bus) => foreign::firewalld::leave(bus, bridge),
-            None => Ok(()),
-        }
+        left
     }
 
     fn watch(&self, place: Place, tell: Tell) -> Result<()> {
@@ -271,7 +287,7 @@ impl bowline_core::kernel::Kernel for Kernel {
 }
 
 fn obstacle(found: foreign::Obstacle) -> Obstacle {
-    let how = found.to_string();
+    let how = found.how();
     let foreign::Obstacle { table, chain, tool, fix, .. } = found;
     Obstacle { table, chain, tool, how, fix }
 }

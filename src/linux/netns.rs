@@ -1,6 +1,7 @@
 //! Network namespaces: how one is reached, told from everything else a path may lead to, and entered.
 //! Only a thread born for it ever enters one, and that thread dies after; no thread of a pool is ever moved.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -70,8 +71,22 @@ pub fn run<T: Send>(ns: impl AsFd, body: impl FnOnce() -> T + Send) -> Result<T>
     })?
 }
 
-/// The identity of the calling thread's namespace.
+thread_local! {
+    /// Where the thread was found to be, until it moves.
+    static HERE: Cell<Option<Place>> = const { Cell::new(None) };
+}
+
+/// The identity of the calling thread's namespace. Asking costs a socket, so it is asked once for each place.
 pub fn cookie_of_current() -> Result<Place> {
+    if let Some(here) = HERE.get() {
+        return Ok(here);
+    }
+    let here = ask_where()?;
+    HERE.set(Some(here));
+    Ok(here)
+}
+
+fn ask_where() -> Result<Place> {
     let socket = std::os::unix::net::UnixDatagram::unbound()
         .map_err(|e| Error::new(Code::Kernel, "make a socket to know the namespace by").because(e))?;
     cookie_of(&socket)
@@ -87,6 +102,7 @@ pub(crate) fn cookie_of(socket: impl AsFd) -> Result<Place> {
 
 /// Moves the calling thread for good: call it only in a thread that was born for this.
 pub(crate) fn enter(ns: BorrowedFd<'_>) -> Result<()> {
+    HERE.set(None);
     setns(ns, CloneFlags::CLONE_NEWNET).map_err(|e| refused("enter the network namespace", e))
 }
 

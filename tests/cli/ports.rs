@@ -236,7 +236,7 @@ fn the_firewall_is_shown_and_handed_back() {
         &expect![[r#"
         tables     inet bowline and bridge bowline, owned: nobody else can change or flush them
         elements   6
-        rules      none of yours in /etc/bowline/nft.d
+        rules      none of yours
         obstacles  none
         [0]
     "#]],

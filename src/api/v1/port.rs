@@ -128,5 +128,8 @@ pub struct Firewall {
     pub elements: u64,
     /// The administrator's own rules, as read from the files.
     pub user_rules: Vec<String>,
+    /// Why the files are not in force as they are now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_rules_error: Option<String>,
     pub obstacles: Vec<Obstacle>,
 }

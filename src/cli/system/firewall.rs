@@ -47,10 +47,13 @@ fn card(firewall: &Firewall) -> String {
     );
     line("elements", &firewall.elements.to_string());
     if firewall.user_rules.is_empty() {
-        line("rules", "none of yours in /etc/bowline/nft.d");
+        line("rules", "none of yours");
     }
     for rule in &firewall.user_rules {
         line("your rule", rule);
+    }
+    if let Some(error) = &firewall.user_rules_error {
+        line("your files", &format!("not in force as they are: {error}"));
     }
     if firewall.obstacles.is_empty() {
         line("obstacles", "none");
@@ -74,7 +77,7 @@ mod tests {
         expect![[r#"
             tables     inet bowline and bridge bowline, owned: nobody else can change or flush them
             elements   0
-            rules      none of yours in /etc/bowline/nft.d
+            rules      none of yours
             obstacles  none
         "#]]
         .assert_eq(&card(&Firewall { owned: true, ..Firewall::default() }));
@@ -82,6 +85,7 @@ mod tests {
             tables     inet bowline and bridge bowline, not owned: what others change or flush is put right
             elements   12
             your rule  ip saddr 192.0.2.0/24 drop\u{1b}[2J
+            your files not in force as they are: nft.d/b.nft:2 is not understood
             obstacle   ip filter FORWARD (docker): policy drop
               fix      iptables -I DOCKER-USER -o bl+ -j ACCEPT
         "#]]

@@ -13,7 +13,7 @@ use crate::endpoint::{Endpoint, Interface};
 use crate::family::Family;
 use crate::firewall::Element;
 use crate::name::Id;
-use crate::network::{Gateway, Isolation, Network};
+use crate::network::{Gateway, Isolation, Neighbours, Network};
 use crate::place::Place;
 use crate::port::{At, HostPort, Protocol, Published};
 use crate::state::State;
@@ -48,10 +48,8 @@ pub fn state<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network
         }
         let Some(host) = targets.host(published.at) else { continue };
         state.held.extend(published.host_ports().map(|port| (host, port)));
-        let relay = targets.relay(published);
-        if let Some(target) = relay.filter(|target| target.network.isolation == Isolation::Strict) {
-            let shut = published.host.iter().map(|port| Element::Shut { protocol: published.protocol, port });
-            state.elements.extend(shut.map(|element| (target.network.host, element)));
+        if let Some(target) = targets.relay(published).filter(Target::keeps_others_out) {
+            shut(&mut state, target.network.host, published);
         }
     }
     state
@@ -141,6 +139,21 @@ impl<'a> Targets<'a> {
             (_, [Family::V4]) => self.v6,
             _ => self.v6.or(self.v4),
         }
+    }
+}
+
+impl Target<'_> {
+    /// What is relayed comes from the host, and the firewall would take it for the host's own.
+    fn keeps_others_out(&self) -> bool {
+        self.network.isolation == Isolation::Strict || self.network.neighbours == Neighbours::Isolated
+    }
+}
+
+fn shut(state: &mut State, host: Place, published: &Published) {
+    let protocol = published.protocol;
+    for at in Family::BOTH.into_iter().filter_map(|family| published.at.within(family)) {
+        let ports = published.host.iter().map(|port| Element::Shut { at, protocol, port });
+        state.elements.extend(ports.map(|element| (host, element)));
     }
 }
 

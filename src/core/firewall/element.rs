@@ -32,8 +32,9 @@ pub enum Element {
     Masquerade(IpNetwork),
     /// A port of a member of a routed network that everybody may open connections to.
     Reachable { address: IpAddr, protocol: Protocol, port: u16 },
-    /// A port of the host that our networks may not reach on the host itself: it is relayed to a strict network.
-    Shut { protocol: Protocol, port: u16 },
+    /// A port of the host that our networks may not reach on the host itself: it is relayed to one of them that keeps the
+    /// others out. `at` is of one family.
+    Shut { at: At, protocol: Protocol, port: u16 },
     /// A port of the host that leads to a port of a member. `at` is of one family, the member's.
     Port { at: At, protocol: Protocol, port: u16, to: IpAddr, to_port: u16 },
     /// Ports of the host that lead to the same ports of a member. `at` is of one family, the member's.
@@ -66,7 +67,9 @@ impl Element {
             Element::Masquerade(IpNetwork::V6(_)) => Set::Masquerade6,
             Element::Reachable { address: IpAddr::V4(_), .. } => Set::Reachable4,
             Element::Reachable { address: IpAddr::V6(_), .. } => Set::Reachable6,
-            Element::Shut { .. } => Set::Shut,
+            Element::Shut { at: At::One(IpAddr::V4(_)), .. } => Set::ShutHere4,
+            Element::Shut { at: At::One(IpAddr::V6(_)), .. } => Set::ShutHere6,
+            Element::Shut { at: At::Everywhere | At::All(_), .. } => Set::Shut,
             Element::Port { at: At::One(_), to: IpAddr::V4(_), .. } => Set::Here4,
             Element::Port { at: At::One(_), to: IpAddr::V6(_), .. } => Set::Here6,
             Element::Port { to: IpAddr::V4(_), .. } => Set::Anywhere4,

@@ -1,10 +1,10 @@
 //! [`FRAME`]: every chain and every rule, the same on every host, whatever networks it has.
 
 use super::Match::{
-    ArpClaim, ArpSender, Between, Established, FamilyTo, ForeignTarget, From, FromLoopback4, FromLoopback6,
-    FromNowhere, FromOthers, FromOutside, Icmp4, Icmp6, Icmp6Type, NeighbourDiscovery, NotFrom, NotTo, Port,
-    Published, Sender4, Sender6, Service4, Service6, Source4, Source6, SourceBehind, To, ToHost,
-    ToLinkLocal6, ToLoopback4, ToLoopback6, UdpFrom4, UdpFrom6,
+    ArpClaim, ArpSender, Between, Established, FamilyPort, FamilyTo, ForeignTarget, From, FromLoopback4,
+    FromLoopback6, FromNowhere, FromOthers, FromOutside, Icmp4, Icmp6, Icmp6Type, NeighbourDiscovery,
+    NotFrom, NotTo, Published, Sender4, Sender6, Service4, Service6, Source4, Source6, SourceBehind, To,
+    ToHost, ToLinkLocal6, ToLoopback4, ToLoopback6, UdpFrom4, UdpFrom6,
 };
 use super::Verdict::{Accept, Drop, Jump, Masquerade, Translate};
 use super::{Base, Chain, ChainKind, Hook, Match, Rule, Set, Table, Verdict};
@@ -74,7 +74,9 @@ const FORWARD: &[Rule] = &[
 ];
 
 const INPUT: &[Rule] = &[
-    rule(&[From(Set::Networks), Port(Set::Shut)], Drop),
+    rule(&[From(Set::Networks), FamilyPort(Set::Shut)], Drop),
+    rule(&[From(Set::Networks), Service4(Set::ShutHere4)], Drop),
+    rule(&[From(Set::Networks), Service6(Set::ShutHere6)], Drop),
     rule(&[From(Set::Internal), Established], Accept),
     rule(&[From(Set::Internal), NeighbourDiscovery], Accept),
     rule(&[From(Set::Internal)], Drop),
@@ -131,4 +133,50 @@ const fn base(
 const fn bridge(name: &'static str, hook: Hook, priority: i32, rules: &'static [Rule]) -> Chain {
     let base = Some(Base { kind: ChainKind::Filter, hook, priority });
     Chain { table: Table::Bridge, name, base, rules }
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+    use crate::firewall::Field;
+
+    /// T-16 of docs/testing.md: an address can be claimed by anybody, so it counts only with the card that it came by or
+    /// leaves by.
+    #[test]
+    fn no_sender_is_trusted_for_its_address_alone() {
+        let mut trusting = 0;
+        for chain in FRAME {
+            for rule in
+                chain.rules.iter().filter(|rule| rule.then != Drop && rule.when.iter().any(names_a_sender))
+            {
+                trusting += 1;
+                assert!(rule.when.iter().any(pins_a_card), "{}: {rule}", chain.name);
+            }
+        }
+        assert!(trusting > 5, "only {trusting} rules go by the sender's address");
+    }
+
+    fn names_a_sender(condition: &Match) -> bool {
+        match condition {
+            Source4(_) | Source6(_) | FromLoopback4 | FromLoopback6 | FromOthers | SourceBehind(_) => true,
+            Sender4(_) | Sender6(_) | ArpSender(_) | ArpClaim(_) => true,
+            From(_) | NotFrom(_) | To(_) | NotTo(_) | Between(_) | FamilyTo(_) | FromOutside
+            | FromNowhere => false,
+            Service4(_) | Service6(_) | FamilyPort(_) | ForeignTarget(_) => false,
+            ToHost | ToLoopback4 | ToLoopback6 | ToLinkLocal6 | Established | Published => false,
+            NeighbourDiscovery | Icmp4 | Icmp6 | Icmp6Type(_) | UdpFrom4(_) | UdpFrom6(_) => false,
+        }
+    }
+
+    fn pins_a_card(condition: &Match) -> bool {
+        match condition {
+            From(_) | NotFrom(_) | To(_) | NotTo(_) | Between(_) | FamilyTo(_) | FromOutside
+            | FromNowhere => true,
+            Sender4(set) | Sender6(set) | ArpSender(set) | ArpClaim(set) => set.key().contains(&Field::Link),
+            Source4(_) | Source6(_) | FromLoopback4 | FromLoopback6 | FromOthers | SourceBehind(_) => false,
+            Service4(_) | Service6(_) | FamilyPort(_) | ForeignTarget(_) => false,
+            ToHost | ToLoopback4 | ToLoopback6 | ToLinkLocal6 | Established | Published => false,
+            NeighbourDiscovery | Icmp4 | Icmp6 | Icmp6Type(_) | UdpFrom4(_) | UdpFrom6(_) => false,
+        }
+    }
 }

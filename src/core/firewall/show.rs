@@ -23,7 +23,13 @@ impl fmt::Display for Element {
             Element::Reachable { address, protocol, port } => {
                 write!(f, "{set} {{ {address} . {protocol} . {port} }}")
             }
-            Element::Shut { protocol, port } => write!(f, "{set} {{ {protocol} . {port} }}"),
+            Element::Shut { at: At::One(address), protocol, port } => {
+                write!(f, "{set} {{ {address} . {protocol} . {port} }}")
+            }
+            Element::Shut { at, protocol, port } => {
+                let family = at.families().first().map_or("", |family| nfproto(*family));
+                write!(f, "{set} {{ {family} . {protocol} . {port} }}")
+            }
             Element::Port { at: At::One(address), protocol, port, to, to_port } => {
                 write!(f, "{set} {{ {address} . {protocol} . {port} : {to} . {to_port} }}")
             }
@@ -62,7 +68,7 @@ impl fmt::Display for Match {
             Match::Source6(set) => write!(f, "ip6 saddr @{}", set.name()),
             Match::Service4(set) => write!(f, "ip daddr . meta l4proto . th dport @{}", set.name()),
             Match::Service6(set) => write!(f, "ip6 daddr . meta l4proto . th dport @{}", set.name()),
-            Match::Port(set) => write!(f, "meta l4proto . th dport @{}", set.name()),
+            Match::FamilyPort(set) => write!(f, "meta nfproto . meta l4proto . th dport @{}", set.name()),
             Match::FromOutside => write!(f, "iifname != \"lo\""),
             Match::FromLoopback6 => write!(f, "ip6 saddr ::1"),
             Match::SourceBehind(set) => write!(f, "fib saddr oifname @{}", set.name()),

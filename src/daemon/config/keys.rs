@@ -40,6 +40,12 @@ pub const KEYS: &[Key] = &[
         help: "text for people, json for machines.",
     },
     Key {
+        name: "firewall.rules",
+        default: "/etc/bowline/nft.d",
+        takes: Takes::Text,
+        help: "The directory of your own rules, in files *.nft. They are asked before ours.",
+    },
+    Key {
         name: "pools.ipv4",
         default: "10.160.0.0/12",
         takes: Takes::Texts,

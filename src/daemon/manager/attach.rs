@@ -23,6 +23,7 @@ use super::Manager;
 use super::endpoints::Ticket;
 use super::keeper::{Keeper, Kept};
 use super::reaper::Dead;
+use super::relay::Beside;
 use super::seat::{More, Seat, Seated, wanted};
 use crate::store::{EndpointRecord, FixedRecord, Life};
 
@@ -41,14 +42,15 @@ impl Manager {
         let before = wanted(&seated.endpoint, among(&kept));
         let was = seated.endpoint.clone();
         self.allocate(seated, tickets, &mut kept)?;
-        let chosen = self.choose_ports(&seated.endpoint, publish, &kept);
-        match chosen {
-            Ok(chosen) => seated.endpoint.published.extend(chosen),
+        let beside = Beside::of(&was, among(&kept));
+        let now_beside = match self.take_ports(seated, &beside, publish, &kept) {
+            Ok(now) => now,
             Err(error) => {
                 self.take_back(seat, seated, &was, &[], &mut kept);
                 return Err(error);
             }
-        }
+        };
+        self.end_relays(&beside, &now_beside);
         let joining: Vec<Id> = tickets.iter().map(|t| t.keeper.id).collect();
         let after =
             if tickets.is_empty() { bare(&seated.endpoint) } else { wanted(&seated.endpoint, among(&kept)) };
@@ -66,10 +68,13 @@ impl Manager {
             .and_then(|()| self.keep_fixed(seated, tickets, &mut kept));
         if let Err(error) = done {
             self.take_back(seat, seated, &was, &diff(&after, &before), &mut kept);
+            self.give_up(seat.id, &now_beside, &beside);
+            self.begin_relays(&beside);
             return Err(error);
         }
         seated.answered = true;
-        self.republished(&was, &seated.endpoint, &kept);
+        self.give_up(seat.id, &beside, &now_beside);
+        self.begin_relays(&now_beside);
         for interface in &seated.endpoint.interfaces {
             if joining.contains(&interface.network) {
                 self.index.add_port(self.port(interface), seat.clone());
@@ -93,11 +98,13 @@ impl Manager {
         let (going, staying): (Vec<_>, Vec<_>) =
             was.interfaces.iter().cloned().partition(|i| networks.contains(&i.network));
         let before = wanted(&was, among(&kept));
+        let beside = Beside::of(&was, among(&kept));
         seated.endpoint.interfaces = staying;
         match life {
-            Life::Live => {}
+            Life::Live => self.drop_what_cannot_move(seated, &beside, &kept),
             Life::Stopped | Life::Removed => seated.endpoint.published.clear(),
         }
+        let now_beside = Beside::of(&seated.endpoint, among(&kept));
         let (was_life, leaving) = (seated.life, seated.leaving.len());
         seated.leaving.extend(going.iter().cloned());
         seated.life = life;
@@ -108,6 +115,7 @@ impl Manager {
         let record =
             if gone { None } else { Some(EndpointRecord { unsettled: moving, ..seated.record(&[]) }) };
         if let Err(error) = self.store.put_endpoints(&[(seat.id, record)]) {
+            self.give_up(seat.id, &now_beside, &beside);
             seated.endpoint = was;
             seated.leaving.truncate(leaving);
             seated.life = was_life;
@@ -115,7 +123,10 @@ impl Manager {
         }
         // It is journalled: from here on everything is done, whatever fails on the way.
         let mut done = Ok(());
+        self.end_relays(&beside, &now_beside);
         self.follow_ports(&was, &seated.endpoint, &kept);
+        self.give_up(seat.id, &beside, &now_beside);
+        self.begin_relays(&now_beside);
         if life == Life::Live {
             self.move_default_route(seated, &before, &wanted(&seated.endpoint, among(&kept)));
             if moving {
@@ -169,6 +180,7 @@ impl Manager {
         planned?;
         let chosen = self.choose_ports(&endpoint, publish, &kept)?;
         self.let_go(&endpoint, &chosen, &kept);
+        self.give_up_chosen(&endpoint, &chosen, &kept);
         endpoint.published = chosen;
         let after = if tickets.is_empty() { bare(&endpoint) } else { wanted(&endpoint, among(&kept)) };
         Ok(v1::Plan { steps: diff(&State::default(), &after).iter().map(Change::to_string).collect() })
@@ -362,10 +374,14 @@ impl Manager {
     }
 }
 
-/// The elements that are about one port.
+/// The elements that are about one port, or lead to its addresses: the kernel lets go of them before anybody else can
+/// have these.
 fn filters(state: &State, interface: &Interface) -> Vec<Element> {
+    let own = |ip: &std::net::IpAddr| interface.addresses.iter().any(|a| a.ip() == *ip);
     let about = |element: &&Element| match element {
         Element::Guarded(port) | Element::Source { port, .. } => *port == interface.port,
+        Element::Port { to, .. } | Element::Span { to, .. } => own(to),
+        Element::Reachable { address, .. } => own(address),
         Element::Network(_)
         | Element::Within(_)
         | Element::Apart(_)
@@ -375,10 +391,7 @@ fn filters(state: &State, interface: &Interface) -> Vec<Element> {
         | Element::Routed(..)
         | Element::Trusted { .. }
         | Element::Masquerade(_)
-        | Element::Reachable { .. }
-        | Element::Shut { .. }
-        | Element::Port { .. }
-        | Element::Span { .. } => false,
+        | Element::Shut { .. } => false,
     };
     state.elements.iter().map(|(_, element)| element).filter(about).cloned().collect()
 }

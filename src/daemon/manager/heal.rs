@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use bowline_api::v1::{self, EventKind};
+use bowline_core::firewall::Element;
 use bowline_core::kernel::{LinkNow, Moved, Scope};
 use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
@@ -13,9 +14,11 @@ use bowline_core::state::LinkKey;
 use bowline_core::{Code, Result, driver};
 
 use super::Manager;
+use super::attach::among;
 use super::index::Owner;
 use super::keeper::Keeper;
 use super::recover::Inside;
+use super::relay::Beside;
 
 /// A notice may be lost in ways that nobody is told of.
 const AUDIT: Duration = Duration::from_secs(600);
@@ -48,7 +51,8 @@ impl Manager {
     /// After a notice and those that come with it; without any, at everything.
     fn look_again(&self, first: Option<Moved>, notices: &Receiver<Moved>) {
         let mut bridges: BTreeSet<LinkKey> = BTreeSet::new();
-        let mut everything = first.is_none();
+        let audit = first.is_none();
+        let mut everything = audit;
         let mut next = first;
         while let Some(moved) = next {
             everything |= self.notice(&moved, &mut bridges);
@@ -56,6 +60,9 @@ impl Manager {
         }
         if everything || bridges.iter().any(|bridge| self.differs(bridge)) {
             self.heal_everything();
+        }
+        if audit {
+            self.welcome_again();
         }
     }
 
@@ -112,6 +119,7 @@ impl Manager {
         seen.elements.retain(|element| want.elements.contains(element));
         seen.routes.clear();
         seen.frames.clear();
+        seen.held.clear();
         Ok(diff(&seen, &want))
     }
 
@@ -127,13 +135,21 @@ impl Manager {
     /// container did to its own cards; here somebody asks for it.
     pub fn repair(&self) -> Result<v1::Drift> {
         let mut steps = self.repair_hosts()?;
+        self.welcome_and_warn();
         steps.extend(self.everywhere_inside(Inside::PutRight));
         Ok(v1::Drift { steps })
     }
 
-    fn repair_hosts(&self) -> Result<Vec<String>> {
+    pub(super) fn repair_hosts(&self) -> Result<Vec<String>> {
         let put = self.put_right(false)?;
         let mut steps: Vec<String> = put.steps.iter().map(Change::to_string).collect();
+        // A port that could be held at last is relayed as well.
+        for seat in self.index.endpoints() {
+            let seated = seat.lock();
+            let keepers = self.keepers_of(&seated.endpoint);
+            let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
+            self.begin_relays(&Beside::of(&seated.endpoint, among(&kept)));
+        }
         for (seat, interface) in put.missing {
             steps.push(format!("+ {} for {}", interface.port, seat.name));
             self.heal_port(&seat, &interface);
@@ -168,6 +184,11 @@ impl Manager {
         for place in places {
             let mut seen = self.kernel.observe(&Scope::Host(place))?;
             seen.links.retain(|key, _| !leaving.contains(key));
+            // What the firewall has about them goes right after them.
+            seen.elements.retain(|(_, element)| {
+                let (Element::Guarded(port) | Element::Source { port, .. }) = element else { return true };
+                !leaving.contains(&LinkKey::new(place, port.clone()))
+            });
             steps.extend(diff(&seen, &self.wanted_of_host(place)).iter().map(Change::to_string));
         }
         steps.extend(self.everywhere_inside(Inside::Look));

@@ -17,6 +17,7 @@ use super::attach::among;
 use super::endpoints::{Caller, door};
 use super::hosts::Side;
 use super::keeper::{Keeper, Kept, gateway, isolation, neighbours, static_routes};
+use super::relay::Beside;
 use super::seat::{Seat, Seated, wanted};
 use super::{Manager, now_unix_ms};
 use crate::store::{EndpointRecord, Life};
@@ -107,8 +108,8 @@ impl Manager {
             );
         }
         let keeper = self.index.network(name)?;
-        // Interfaces on their way out hold ports of the bridge; they are gone in a moment.
-        for _ in 0..3 {
+        // Interfaces on their way out hold ports of the bridge; they are gone in a moment, but others may follow them.
+        for _ in 0..20 {
             self.reaper.wait_until_idle();
             match self.remove_empty(&keeper) {
                 Err(error) if error.code == Code::Busy => (),
@@ -184,6 +185,13 @@ impl Manager {
             members.chain([driver::bridge::network(network)]).collect()
         };
         let (before, after) = (whole(kept, &old), whole(kept, &new));
+        let beside = |kept: &[MutexGuard<'_, Kept>], network: &Network| -> Vec<Beside> {
+            let find = |id: Id| if id == network.id { Some(network) } else { among(kept)(id) };
+            seated.iter().map(|s| Beside::of(&s.endpoint, find)).collect()
+        };
+        let (was_beside, now_beside) = (beside(kept, &old), beside(kept, &new));
+        self.move_ports(seated, &was_beside, &now_beside)
+            .context(|| format!("update network {}", new.name))?;
         let old_labels = kept[at].labels.clone();
         kept[at].network = new.clone();
         if let Some(labels) = &wish.labels {
@@ -198,6 +206,9 @@ impl Manager {
         if let Err(error) = done {
             kept[at].network = old;
             kept[at].labels = old_labels;
+            seated.iter().zip(now_beside.iter().zip(&was_beside)).for_each(|(s, (now, was))| {
+                self.give_up(s.endpoint.id, now, was);
+            });
             let undone = self
                 .store
                 .put_network(new.id, &kept[at].record())
@@ -205,10 +216,29 @@ impl Manager {
             undone.unwrap_or_else(
                 |e| tracing::warn!(network = %new.name, code = %e.code, "undo an update: {e}"),
             );
+            was_beside.iter().for_each(|was| self.begin_relays(was));
             return Err(error.context(format!("update network {}", new.name)));
+        }
+        for (s, (was, now)) in seated.iter().zip(was_beside.iter().zip(&now_beside)) {
+            self.give_up(s.endpoint.id, was, now);
+            self.begin_relays(now);
         }
         self.store.put_endpoints(&records(seated, &steps, false))?;
         Ok(kept[at].view())
+    }
+
+    /// Before the kernel hears of it: what members will hold is reserved, all of it or nothing, and what is relayed
+    /// otherwise from now on, or not at all, ends.
+    fn move_ports(&self, seated: &[MutexGuard<'_, Seated>], was: &[Beside], now: &[Beside]) -> Result<()> {
+        let members = || seated.iter().zip(was.iter().zip(now));
+        for (at, (s, (was, now))) in members().enumerate() {
+            if let Err(error) = self.reserve(&s.endpoint, was, now) {
+                members().take(at).for_each(|(s, (was, now))| self.give_up(s.endpoint.id, now, was));
+                return Err(error);
+            }
+        }
+        members().for_each(|(_, (was, now))| self.end_relays(was, now));
+        Ok(())
     }
 
     /// Steps of the host's and of many containers', each container entered for its own.
@@ -302,6 +332,8 @@ impl Manager {
                 .because(format!("the kernel has not let go of {} ports", kept.leaving))
                 .fix("try again in a moment"));
         }
+        // Before it is forgotten: whoever recovers it welcomes it again.
+        self.unwelcome(&kept.network);
         self.store.remove_network(keeper.id)?;
         kept.removed = true;
         self.index.remove_network(keeper, &kept.bridge());
@@ -313,7 +345,6 @@ impl Manager {
             side.framed = false;
         }
         let done = self.kernel.apply(&diff(&seen, &State::default()));
-        self.unwelcome(&kept.network);
         drop(kept);
         self.leave_host(&mut sides, keeper.host);
         self.tell(EventKind::NetworkRemoved, Some(keeper.name.as_str()), None, None);

@@ -1,13 +1,17 @@
 //! Published ports: their verbs, on endpoints that live. What they ask of the kernel is small and does not grow: a port
 //! is a socket that holds it, and an element of a map for each family.
 
+mod choose;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::MutexGuard;
 
 use bowline_api::v1::{self, EventKind};
-use bowline_core::driver::published::{self, Relays};
+use bowline_core::driver::published;
 use bowline_core::endpoint::Endpoint;
 use bowline_core::family::Family;
+use bowline_core::firewall::Element;
 use bowline_core::name::Id;
 use bowline_core::network::Network;
 use bowline_core::place::Place;
@@ -20,6 +24,7 @@ use super::Manager;
 use super::attach::among;
 use super::endpoints::live;
 use super::keeper::Kept;
+use super::relay::Beside;
 use super::seat::{Seat, Seated, wanted};
 
 impl Manager {
@@ -44,7 +49,8 @@ impl Manager {
         Ok(views)
     }
 
-    /// Takes ports back: those named, or all. Their connections end; all others go on.
+    /// Takes ports back: those named, or all. Connections through them end, but those straight to a member of a routed
+    /// network; all others go on.
     pub fn unpublish(&self, name: &str, wish: &v1::Publish) -> Result<Vec<v1::Port>> {
         let seat = self.index.endpoint(name)?;
         let wishes = wishes(&wish.ports)?;
@@ -105,132 +111,6 @@ impl Manager {
         })
     }
 
-    /// From wishes to definite ports, each of them held already. Exact wishes come first, so that no chosen port is in
-    /// the way of one.
-    pub(super) fn choose_ports(
-        &self,
-        endpoint: &Endpoint,
-        wishes: &[Wish],
-        kept: &[MutexGuard<'_, Kept>],
-    ) -> Result<Vec<Published>> {
-        if wishes.is_empty() {
-            return Ok(Vec::new());
-        }
-        if !published::leads_out(endpoint, among(kept)) {
-            return Err(Error::new(
-                Code::InvalidOption,
-                format!("endpoint {} cannot publish", endpoint.name),
-            )
-            .because("it is on internal networks only, or on none: nothing from outside may reach it")
-            .fix("connect it to a network that is not internal"));
-        }
-        let (exact, open): (Vec<_>, Vec<_>) =
-            wishes.iter().partition(|w| w.host.is_some_and(|host| host.count() == w.ports.count()));
-        let mut chosen: Vec<Published> = Vec::new();
-        for wish in exact.into_iter().chain(open) {
-            match self.choose(endpoint, wish, &chosen, kept) {
-                Ok(published) => chosen.push(published),
-                Err(error) => {
-                    self.let_go(endpoint, &chosen, kept);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(chosen)
-    }
-
-    fn choose(
-        &self,
-        endpoint: &Endpoint,
-        wish: &Wish,
-        chosen: &[Published],
-        kept: &[MutexGuard<'_, Kept>],
-    ) -> Result<Published> {
-        let place = published::host(endpoint, among(kept), wish.at);
-        let made =
-            |host: Ports| Published { at: wish.at, protocol: wish.protocol, host, first: wish.ports.first() };
-        // On a routed network nothing of the host's is taken.
-        let Some(place) = place else { return Ok(made(wish.host.unwrap_or(wish.ports))) };
-        let count = wish.ports.count();
-        let within = match wish.host {
-            Some(host) if host.count() == count => {
-                let published = made(host);
-                self.hold(place, &published, chosen)
-                    .map_err(|error| self.with_suggestion(error, place, &published))?;
-                return Ok(published);
-            }
-            Some(host) => vec![host],
-            None => self.kernel.ephemeral(place)?,
-        };
-        let starts = self.index.next_ports(&within, count, wish.host.is_none());
-        for host in starts {
-            let published = made(host);
-            match self.hold(place, &published, chosen) {
-                Ok(()) => {
-                    self.index.chose(host);
-                    return Ok(published);
-                }
-                Err(error) if error.code == Code::PortTaken => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let ranges: Vec<String> = within.iter().map(ToString::to_string).collect();
-        Err(Error::new(Code::PortTaken, format!("no port is free for {wish}"))
-            .because(format!("all of {} are taken", ranges.join(", ")))
-            .fix("give a range with room, or take ports back: bowline port ls"))
-    }
-
-    /// Binds a port's sockets, or says who has one of them.
-    fn hold(&self, place: Place, published: &Published, chosen: &[Published]) -> Result<()> {
-        for port in published.host_ports() {
-            if chosen.iter().flat_map(Published::host_ports).any(|other| other.clashes_with(&port)) {
-                return Err(Error::new(Code::PortTaken, format!("port {port} is taken"))
-                    .because("it is asked for twice"));
-            }
-            if let Some(owner) = self.index.port_owner(place, &port) {
-                return Err(Error::new(Code::PortTaken, format!("port {port} is taken"))
-                    .because(format!("endpoint {owner} has published it")));
-            }
-        }
-        let steps: Vec<_> = published.host_ports().map(|port| Change::HoldPort { place, port }).collect();
-        self.kernel.apply(&steps)
-    }
-
-    fn with_suggestion(&self, error: Error, place: Place, wanted: &Published) -> Error {
-        if error.code != Code::PortTaken {
-            return error;
-        }
-        let first = wanted.host_ports().next().expect("a range has a first port");
-        match self.free_near(place, &first, wanted.host.count()).and_then(|port| wanted.host.moved_to(port)) {
-            Some(host) => error.fix(format!("this is free: -p {}", Published { host, ..*wanted })),
-            None => error.fix("see what is published: bowline port ls"),
-        }
-    }
-
-    /// The next port from which on as many are free.
-    fn free_near(&self, place: Place, port: &HostPort, count: u16) -> Option<u16> {
-        const FAR: u16 = 200;
-        let free = |at: u16| {
-            let port = HostPort { port: at, ..*port };
-            self.index.port_owner(place, &port).is_none()
-                && self.kernel.is_free(place, &port).unwrap_or(false)
-        };
-        let last = port.port.saturating_add(FAR).min(u16::MAX - (count - 1));
-        (port.port..=last).find(|&first| (first..=first + (count - 1)).all(free))
-    }
-
-    /// Ports that are held but lead nowhere yet.
-    pub(super) fn let_go(&self, endpoint: &Endpoint, chosen: &[Published], kept: &[MutexGuard<'_, Kept>]) {
-        let steps: Vec<_> = chosen
-            .iter()
-            .filter_map(|p| Some((p, published::host(endpoint, among(kept), p.at)?)))
-            .flat_map(|(p, place)| p.host_ports().map(move |port| Change::FreePort { place, port }))
-            .collect();
-        if let Err(error) = self.kernel.apply(&steps) {
-            tracing::warn!(endpoint = %endpoint.name, code = %error.code, "let go of ports: {error}");
-        }
-    }
-
     fn open_ports(
         &self,
         seat: &Seat,
@@ -239,73 +119,82 @@ impl Manager {
         kept: &[MutexGuard<'_, Kept>],
     ) -> Result<()> {
         let part = Endpoint { published: fresh.to_vec(), ..bare(&seated.endpoint) };
-        let begins = seated.endpoint.published.is_empty();
-        let (there, back) = change(&part, begins, kept);
+        let (there, back) = change(&part, &seated.endpoint.published, kept);
         seated.endpoint.published.extend_from_slice(fresh);
         let done =
             self.store.put_endpoint(seat.id, &seated.record(&[])).and_then(|()| self.kernel.apply(&there));
         if let Err(error) = done {
             seated.endpoint.published.retain(|p| !fresh.contains(p));
-            for step in &back {
-                if let Err(error) = self.kernel.apply(std::slice::from_ref(step)) {
-                    tracing::warn!(endpoint = %seat.name, code = %error.code, "undo a publishing: {error}");
-                }
-            }
+            self.apply_what_goes(&back);
+            self.give_up_chosen(&part, fresh, kept);
             if let Err(error) = self.store.put_endpoint(seat.id, &seated.record(&[])) {
                 tracing::warn!(endpoint = %seat.name, code = %error.code, "journal: {error}");
             }
             return Err(error);
         }
-        self.now_published(&part, kept);
+        self.begin_relays(&Beside::of(&part, among(kept)));
         Ok(())
     }
 
-    /// What an endpoint has published is in the kernel: others are told whose it is, and what must be relayed is.
-    pub(super) fn now_published(&self, part: &Endpoint, kept: &[MutexGuard<'_, Kept>]) {
-        for published in &part.published {
-            if let Some(place) = published::host(part, among(kept), published.at) {
-                self.index.add_ports(place, published, &part.name);
-            }
-        }
-        self.relay(&Relays::new(), &published::relays(part, among(kept)));
+    /// From the kernel what was published, and is not any more. Whatever fails is logged: it is journalled, and the next
+    /// repair takes it away.
+    fn close_ports(&self, endpoint: &Endpoint, going: &[Published], kept: &[MutexGuard<'_, Kept>]) {
+        let part = Endpoint { published: going.to_vec(), ..bare(endpoint) };
+        let beside = Beside::of(&part, among(kept));
+        self.end_relays(&beside, &Beside::default());
+        let (_, mut steps) = change(&part, &endpoint.published, kept);
+        steps.extend(forgetting(&beside));
+        self.apply_what_goes(&steps);
+        self.give_up(endpoint.id, &beside, &Beside::default());
     }
 
-    /// From the kernel what was published, and is not any more. Whatever fails is logged: nobody is answered again.
-    pub(super) fn close_ports(
-        &self,
-        endpoint: &Endpoint,
-        going: &[Published],
-        kept: &[MutexGuard<'_, Kept>],
-    ) {
-        if going.is_empty() {
+    /// An endpoint has left networks: its ports lead elsewhere now, or are closed. At once, and not behind the answer, so
+    /// that they can be published again.
+    pub(super) fn follow_ports(&self, was: &Endpoint, now: &Endpoint, kept: &[MutexGuard<'_, Kept>]) {
+        if was.published.is_empty() {
             return;
         }
-        let part = Endpoint { published: going.to_vec(), ..bare(endpoint) };
-        self.relay(&published::relays(&part, among(kept)), &Relays::new());
-        let (_, mut steps) = change(&part, endpoint.published.is_empty(), kept);
-        steps.extend(published::host(endpoint, among(kept), At::Everywhere).map(|place| {
-            Change::ForgetFlows {
-                place,
-                addresses: Default::default(),
-                ports: going.to_vec(),
-                straight: Vec::new(),
-            }
-        }));
-        if let Err(error) = self.kernel.apply(&steps) {
-            tracing::warn!(endpoint = %endpoint.name, code = %error.code, "close ports: {error}");
+        let steps = diff(&published::state(was, among(kept)), &published::state(now, among(kept)));
+        if self.kernel.apply(&steps).is_ok() {
+            return;
         }
-        for published in going {
-            if let Some(place) = published::host(&part, among(kept), published.at) {
-                self.index.remove_ports(place, published, &endpoint.name);
+        // What closes must not wait for what cannot be opened.
+        let closes = |step: &Change| matches!(step, Change::DelElement { .. } | Change::FreePort { .. });
+        let (closing, opening): (Vec<_>, Vec<_>) = steps.into_iter().partition(closes);
+        self.apply_what_goes(&closing);
+        self.apply_what_goes(&opening);
+    }
+
+    /// Of ports that would be held on another host from now on, those that others have there are published no more.
+    pub(super) fn drop_what_cannot_move(
+        &self,
+        seated: &mut Seated,
+        was: &Beside,
+        kept: &[MutexGuard<'_, Kept>],
+    ) {
+        let now = Beside::of(&seated.endpoint, among(kept));
+        for (place, published) in now.held.difference(&was.held) {
+            let endpoint = &mut seated.endpoint;
+            if let Err((port, owner)) =
+                self.index.reserve_ports(*place, published, endpoint.id, &endpoint.name)
+            {
+                tracing::warn!(endpoint = %endpoint.name, %port, %owner, "another has the port where it would be now");
+                endpoint.published.retain(|p| p != published);
             }
         }
     }
 }
 
-/// The steps to these ports of an endpoint, and those back. Where they are all that it publishes, its links change too.
-fn change(part: &Endpoint, all: bool, kept: &[MutexGuard<'_, Kept>]) -> (Vec<Change>, Vec<Change>) {
-    let (mut without, mut with) = (State::default(), published::state(part, among(kept)));
-    if all {
+/// The steps to these ports of an endpoint, and those back, beside what else it publishes. Its links change where that
+/// is nothing.
+fn change(
+    part: &Endpoint,
+    others: &[Published],
+    kept: &[MutexGuard<'_, Kept>],
+) -> (Vec<Change>, Vec<Change>) {
+    let mut with = published::state(part, among(kept));
+    let mut without = State::default();
+    if others.is_empty() {
         let links = |endpoint: &Endpoint| {
             let mut state = wanted(endpoint, among(kept));
             state.links.retain(|_, link| matches!(link.kind, Kind::Port { .. }));
@@ -314,7 +203,29 @@ fn change(part: &Endpoint, all: bool, kept: &[MutexGuard<'_, Kept>]) -> (Vec<Cha
         without.extend(links(&bare(part)));
         with.extend(links(part));
     }
+    if with.elements.iter().any(|(_, element)| matches!(element, Element::Reachable { .. })) {
+        // Two ports of the host may lead to one that is open by itself.
+        let others = Endpoint { published: others.to_vec(), ..bare(part) };
+        let shared = published::state(&others, among(kept)).elements;
+        with.elements.retain(|element| !shared.contains(element));
+    }
     (diff(&without, &with), diff(&with, &without))
+}
+
+/// Flows towards ports of the host that are taken back end with them. On a routed network there are none: a connection
+/// there ends when its own ends do, for whatever the member sends would begin it anew.
+fn forgetting(beside: &Beside) -> Vec<Change> {
+    let mut places: BTreeMap<Place, Vec<Published>> = BTreeMap::new();
+    for (place, published) in &beside.held {
+        places.entry(*place).or_default().push(*published);
+    }
+    let forget = |(place, ports)| Change::ForgetFlows {
+        place,
+        addresses: BTreeSet::new(),
+        ports,
+        straight: Vec::new(),
+    };
+    places.into_iter().map(forget).collect()
 }
 
 /// The endpoint without what it has published.
@@ -362,7 +273,7 @@ fn going(endpoint: &Endpoint, wishes: &[Wish]) -> Result<Vec<Published>> {
     if wishes.is_empty() {
         return Ok(endpoint.published.clone());
     }
-    let mut going = Vec::new();
+    let (mut going, mut seen) = (Vec::new(), BTreeSet::new());
     for wish in wishes {
         let fits =
             |p: &&Published| p.protocol == wish.protocol && (wish.at == At::Everywhere || wish.at == p.at);
@@ -383,7 +294,8 @@ fn going(endpoint: &Endpoint, wishes: &[Wish]) -> Result<Vec<Published>> {
             )
             .fix(format!("see what is: bowline port ls {}", endpoint.name)));
         }
-        going.extend(named.into_iter().copied());
+        going.extend(named.into_iter().copied().filter(|p| !seen.contains(p)));
+        seen.extend(going.iter().copied());
     }
     Ok(going)
 }

@@ -152,25 +152,29 @@ impl Manager {
                 }
             })
         };
-        self.clean_up(&gone);
-        (gone, stuck)
+        let (clean, left): (Vec<_>, Vec<_>) =
+            gone.chunk_by(|a, b| a.host == b.host).partition(|here| self.clean_up(here));
+        let mut stuck = stuck;
+        stuck.extend(left.concat());
+        (clean.concat(), stuck)
     }
 
-    /// After the ports: their filters, and the flows of their addresses, which the next to have them must not inherit.
-    fn clean_up(&self, gone: &[Dead]) {
-        for here in gone.chunk_by(|a, b| a.host == b.host) {
-            let addresses = here.iter().flat_map(|dead| dead.interface.addresses.iter().map(IpNetwork::ip));
-            let forget = Change::ForgetFlows {
-                place: here[0].host,
-                addresses: addresses.collect(),
-                ports: Vec::new(),
-                straight: Vec::new(),
-            };
-            let steps: Vec<Change> = here.iter().flat_map(Dead::filters).chain([forget]).collect();
-            if let Err(error) = self.kernel.apply(&steps) {
-                tracing::warn!(code = %error.code, "clean up after {} ports: {error}", here.len());
-            }
+    /// After the ports of one host: what the firewall has about them, and the flows of their addresses, which the next to
+    /// have them must not inherit. False where that did not go.
+    fn clean_up(&self, here: &[Dead]) -> bool {
+        let addresses = here.iter().flat_map(|dead| dead.interface.addresses.iter().map(IpNetwork::ip));
+        let forget = Change::ForgetFlows {
+            place: here[0].host,
+            addresses: addresses.collect(),
+            ports: Vec::new(),
+            straight: Vec::new(),
+        };
+        let steps: Vec<Change> = here.iter().flat_map(Dead::filters).chain([forget]).collect();
+        if let Err(error) = self.kernel.apply(&steps) {
+            tracing::warn!(code = %error.code, "clean up after {} ports: {error}", here.len());
+            return false;
         }
+        true
     }
 
     /// The kernel has confirmed: the journal forgets, and then addresses may be given again. In that order, for of two

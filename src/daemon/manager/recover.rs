@@ -19,6 +19,7 @@ use super::attach::among;
 use super::hosts::Side;
 use super::keeper::{Keeper, Kept};
 use super::reaper::Dead;
+use super::relay::Beside;
 use super::seat::{Seat, Seated, wanted};
 use crate::store::{EndpointRecord, Life};
 use bowline_api::v1::EventKind;
@@ -136,6 +137,7 @@ impl Manager {
     /// From memory to the kernel. Whatever fails is logged and left to the next repair: a daemon that is there and says
     /// what is wrong is worth more than one that is not.
     pub fn recover(&self) -> Result<()> {
+        self.first_hooks();
         let missing = self.put_right(true).context(|| "put the kernel right".into())?.missing;
         for (seat, interface) in missing {
             self.heal_port(&seat, &interface);
@@ -145,7 +147,11 @@ impl Manager {
             let seated = seat.lock();
             let keepers = self.keepers_of(&seated.endpoint);
             let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
-            self.now_published(&seated.endpoint, &kept);
+            let beside = Beside::of(&seated.endpoint, among(&kept));
+            if let Err(error) = self.reserve(&seated.endpoint, &Beside::default(), &beside) {
+                tracing::error!(endpoint = %seat.name, code = %error.code, "its ports: {error}");
+            }
+            self.begin_relays(&beside);
         }
         for keeper in self.index.networks() {
             let network = keeper.lock().network.clone();
@@ -273,7 +279,7 @@ impl Manager {
 
     /// All at once; if that fails, each step by itself, so that one that fails does not keep the others. What builds on a
     /// link that could not be made is left out: a stranger may be there under its name.
-    fn apply_what_goes(&self, steps: &[Change]) {
+    pub(super) fn apply_what_goes(&self, steps: &[Change]) {
         if self.kernel.apply(steps).is_ok() {
             return;
         }

@@ -1,22 +1,45 @@
-//! Keeps the relays in step with what is published: those that end, end before their port is let go of, and those that
-//! begin do so when everything else is in place.
+//! What a published port is beside the kernel's state: who has reserved it, and what is relayed for it.
+//!
+//! ```text
+//! comes:  reserve -> kernel (hold, then elements) -> relay
+//! goes:   end the relay -> kernel (elements, then let go) -> give up
+//! ```
+//! So of two who want one port, one has it before anything is done, and nobody can have it before it is free.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use bowline_core::driver::published::{self, Relays};
 use bowline_core::endpoint::Endpoint;
+use bowline_core::name::Id;
+use bowline_core::network::Network;
 use bowline_core::place::Place;
-use bowline_core::plan::diff;
-use bowline_core::port::{Protocol, Published};
+use bowline_core::port::{HostPort, Protocol, Published};
+use bowline_core::{Code, Error, Result};
 
 use super::Manager;
-use super::attach::among;
-use super::keeper::Kept;
 use crate::relay::Dial;
 use crate::sockets::Sockets;
+
+/// An endpoint's ports as they are beside the kernel's state.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Beside {
+    pub(super) held: BTreeSet<(Place, Published)>,
+    relays: Relays,
+}
+
+impl Beside {
+    pub(super) fn of<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network> + Copy) -> Beside {
+        let held = |p: &Published| Some((published::host(endpoint, network, p.at)?, *p));
+        Beside {
+            held: endpoint.published.iter().filter_map(held).collect(),
+            relays: published::relays(endpoint, network),
+        }
+    }
+}
 
 /// Where a relay's own side is.
 struct From {
@@ -37,54 +60,62 @@ impl Manager {
         drop(self.relays.set(crate::relay::Relays::new(runtime)));
     }
 
-    pub(super) fn relay(&self, before: &Relays, after: &Relays) {
+    /// Reserves what an endpoint is to hold and does not yet: all of it or nothing.
+    pub(super) fn reserve(&self, endpoint: &Endpoint, was: &Beside, now: &Beside) -> Result<()> {
+        let mut reserved = Vec::new();
+        for (place, published) in now.held.difference(&was.held) {
+            match self.index.reserve_ports(*place, published, endpoint.id, &endpoint.name) {
+                Ok(()) => reserved.push((place, published)),
+                Err((port, owner)) => {
+                    for (place, published) in reserved {
+                        self.index.give_up_ports(*place, published, endpoint.id);
+                    }
+                    return Err(taken(&port).because(format!("endpoint {owner} has published it")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up what an endpoint held and does not any more.
+    pub(super) fn give_up(&self, endpoint: Id, was: &Beside, now: &Beside) {
+        for (place, published) in was.held.difference(&now.held) {
+            self.index.give_up_ports(*place, published, endpoint);
+        }
+    }
+
+    /// Ends relays that lead elsewhere from now on, or nowhere.
+    pub(super) fn end_relays(&self, was: &Beside, now: &Beside) {
         let Some(relays) = self.relays.get() else { return };
-        for (key, to) in before {
-            if after.get(key) != Some(to) {
+        for (key, to) in &was.relays {
+            if now.relays.get(key) != Some(to) {
                 relays.end(key);
             }
         }
-        for (key, to) in after.iter().filter(|(key, to)| before.get(key) != Some(to)) {
-            let (place, port) = key;
-            let begun = match self.sockets.listen(*place, port) {
-                Ok(Some(socket)) => {
-                    let from = From { place: *place, sockets: self.sockets.clone() };
-                    relays.serve(*key, socket, *to, Arc::new(from))
-                }
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = begun {
-                tracing::warn!(%port, code = %error.code, "relay to {to}: {error}");
+    }
+
+    /// Begins what is to be relayed and is not yet. A port that could not be held is relayed when it can.
+    pub(super) fn begin_relays(&self, now: &Beside) {
+        let Some(relays) = self.relays.get() else { return };
+        for (key, to) in now.relays.iter().filter(|(key, _)| !relays.serves(key)) {
+            if let Err(error) = self.begin_relay(relays, *key, *to) {
+                tracing::warn!(port = %key.1, code = %error.code, "relay to {to}: {error}");
             }
         }
     }
 
-    /// An endpoint's interfaces have changed, and with them where its ports lead: the kernel has been told.
-    pub(super) fn republished(&self, was: &Endpoint, now: &Endpoint, kept: &[MutexGuard<'_, Kept>]) {
-        let of = |endpoint: &Endpoint| {
-            let held = |p: &Published| Some((published::host(endpoint, among(kept), p.at)?, *p));
-            endpoint.published.iter().filter_map(held).collect::<Vec<_>>()
-        };
-        for (place, published) in of(was) {
-            self.index.remove_ports(place, &published, &was.name);
-        }
-        for (place, published) in of(now) {
-            self.index.add_ports(place, &published, &now.name);
-        }
-        self.relay(&published::relays(was, among(kept)), &published::relays(now, among(kept)));
+    fn begin_relay(
+        &self,
+        relays: &crate::relay::Relays,
+        key: (Place, HostPort),
+        to: SocketAddr,
+    ) -> Result<()> {
+        let (place, port) = key;
+        let Some(socket) = self.sockets.listen(place, &port)? else { return Ok(()) };
+        relays.serve(key, socket, to, Arc::new(From { place, sockets: self.sockets.clone() }))
     }
+}
 
-    /// An endpoint has left networks: its ports lead elsewhere now, or are closed. At once, and not behind the answer, so
-    /// that they can be published again.
-    pub(super) fn follow_ports(&self, was: &Endpoint, now: &Endpoint, kept: &[MutexGuard<'_, Kept>]) {
-        if was.published.is_empty() {
-            return;
-        }
-        self.republished(was, now, kept);
-        let steps = diff(&published::state(was, among(kept)), &published::state(now, among(kept)));
-        if let Err(error) = self.kernel.apply(&steps) {
-            tracing::warn!(endpoint = %now.name, code = %error.code, "close ports: {error}");
-        }
-    }
+pub(super) fn taken(port: &HostPort) -> Error {
+    Error::new(Code::PortTaken, format!("port {port} is taken"))
 }

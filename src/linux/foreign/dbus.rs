@@ -1,10 +1,10 @@
-//! As much of D-Bus as calling a method with strings takes: one connection, one call at a time, no signals.
+//! As much of D-Bus as calling a method with strings takes, and hearing signals: one connection, one call at a time.
 //! <https://dbus.freedesktop.org/doc/dbus-specification.html>
 
 mod message;
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 pub(super) use message::{Body, Kind, Message};
 
-/// A whole conversation takes no longer.
+/// A whole conversation takes no longer, and neither does a signal once it begins to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Of a whole message. An answer that we ask for is a few names.
 const LARGEST: usize = 1 << 20;
@@ -74,6 +74,17 @@ impl Bus {
             Some(text) => refused.because(quoted(&text)),
             None => refused,
         })
+    }
+
+    /// From now on, [`Bus::signal`] has the signals that meet this rule.
+    pub(super) fn listen(&mut self, rule: &str) -> Result<()> {
+        self.call(BUS, "AddMatch", &[rule]).map(drop)
+    }
+
+    /// The next message that comes unasked, of which something has arrived.
+    pub(super) fn signal(&mut self) -> io::Result<Message> {
+        self.deadline = Instant::now() + PATIENCE;
+        self.receive()
     }
 
     /// Says who we are by our user id, which the bus compares with what the kernel says.
@@ -151,6 +162,12 @@ impl Bus {
     fn left(&self) -> io::Result<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl AsFd for Bus {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

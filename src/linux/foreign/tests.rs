@@ -1,18 +1,24 @@
 //! Other firewalls in namespaces of their own, loaded by `nft` and `iptables`, which are the witnesses too.
 
 mod bus;
+mod direct;
 mod docker;
+mod forgets;
 mod legacy;
 mod others;
 mod rules;
 mod traffic;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use bowline_core::Result;
+use bowline_core::family::Family;
+use bowline_core::firewall::Element;
 use bowline_core::name::LinkName;
 
-use super::obstacles;
+use super::Obstacle;
 use crate::netns;
 
 const BRIDGE: &str = "bl-a";
@@ -23,6 +29,7 @@ fn host(test: impl FnOnce() + Send) {
     let ns = netns::create().unwrap();
     netns::run(&ns, || {
         run("ip", &["link", "add", BRIDGE, "type", "bridge"]);
+        run("ip", &["addr", "add", "10.9.0.1/24", "dev", BRIDGE]);
         run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "far"]);
         run("ip", &["addr", "add", "192.0.2.2/24", "dev", "eth0"]);
         run("ip", &["link", "set", "far", "up"]);
@@ -54,6 +61,18 @@ fn listing() -> String {
 
 fn name(text: &str) -> LinkName {
     text.parse().unwrap()
+}
+
+/// What is in the way of networks that are open to all.
+fn obstacles(bridges: &[LinkName]) -> Result<Vec<Obstacle>> {
+    let open = |bridge: &LinkName| Family::BOTH.map(|family| Element::Open(family, bridge.clone()));
+    super::obstacles(bridges, || Ok(bridges.iter().flat_map(open).collect()))
+}
+
+/// What is in the way of the bridge where our table holds these elements, a line each.
+fn seen_with(ours: &[Element]) -> Vec<String> {
+    let ours: BTreeSet<Element> = ours.iter().cloned().collect();
+    super::obstacles(&[name(BRIDGE)], || Ok(ours)).unwrap().iter().map(ToString::to_string).collect()
 }
 
 /// What is in the way of the bridge, a line each.

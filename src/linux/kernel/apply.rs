@@ -252,10 +252,15 @@ fn hold_ports(host: &Host, changes: &[Change]) -> Result<()> {
             other => return Err(impossible(other, "it is not of a port")),
         }
     }
-    host.held(|held| {
+    let done = host.held(|held| {
         held.free(&free);
-        held.hold(&hold)
-    })
+        Ok(held.hold(&hold))
+    })?;
+    match done {
+        Ok(()) => Ok(()),
+        // Others need not wait for the search.
+        Err(refused) => host.enter(|| Err(refused.explain())),
+    }
 }
 
 fn deleted_link(change: &Change) -> Option<&LinkName> {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bowline_core::Result;
+use bowline_core::firewall::hooks::Hooks;
 use bowline_core::place::Place;
+use bowline_core::port::HostPort;
 
 use super::tables::TableWatch;
 use crate::conntrack::{Conntrack, Flows};
@@ -22,6 +24,7 @@ pub(crate) struct Host {
     idle: Mutex<Vec<Netlink>>,
     /// Opened when first asked for, then never closed: closing is slow, and the table's ownership hangs on it.
     nft: Mutex<Option<Nft>>,
+    hooks: Arc<Mutex<Hooks>>,
     held: Mutex<Held>,
     conntrack: Mutex<Option<Conntrack>>,
     /// The number of the socket that our tables are changed by, once there is one.
@@ -34,23 +37,24 @@ const IDLE: usize = 8;
 
 impl Host {
     /// The namespace of the calling thread.
-    pub(crate) fn own() -> Result<Host> {
+    pub(crate) fn own(hooks: Arc<Mutex<Hooks>>) -> Result<Host> {
         let route = Netlink::open()?;
-        Host::with(netns::current()?, route)
+        Host::with(netns::current()?, route, hooks)
     }
 
     /// Another namespace, whose sockets are made by a thread that visits it.
-    pub(crate) fn of(ns: OwnedFd) -> Result<Host> {
+    pub(crate) fn of(ns: OwnedFd, hooks: Arc<Mutex<Hooks>>) -> Result<Host> {
         let route = netns::run(&ns, Netlink::open)??;
-        Host::with(ns, route)
+        Host::with(ns, route, hooks)
     }
 
-    fn with(ns: OwnedFd, route: Netlink) -> Result<Host> {
+    fn with(ns: OwnedFd, route: Netlink, hooks: Arc<Mutex<Hooks>>) -> Result<Host> {
         Ok(Host {
             place: route.place()?,
             ns,
             idle: Mutex::new(vec![route]),
             nft: Mutex::new(None),
+            hooks,
             held: Mutex::new(Held::default()),
             conntrack: Mutex::new(None),
             nft_port: Arc::default(),
@@ -85,7 +89,8 @@ impl Host {
     pub(crate) fn nft<T>(&self, body: impl FnOnce(&mut Nft) -> Result<T>) -> Result<T> {
         let mut nft = self.nft.lock().unwrap_or_else(PoisonError::into_inner);
         if nft.is_none() {
-            let opened = self.enter(Nft::open)?;
+            let mut opened = self.enter(Nft::open)?;
+            opened.keep_hooks(self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone());
             self.nft_port.store(opened.port(), Ordering::Relaxed);
             *nft = Some(opened);
         }
@@ -113,6 +118,11 @@ impl Host {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let held = &mut *held;
         self.enter(|| body(held))
+    }
+
+    /// A second file of the socket that holds a port.
+    pub(crate) fn listen(&self, port: &HostPort) -> Result<Option<OwnedFd>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).listen(port)
     }
 
     pub(crate) fn forget(&self, flows: &Flows) -> Result<()> {

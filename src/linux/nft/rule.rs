@@ -83,7 +83,7 @@ impl Compiler<'_> {
             | Match::FamilyTo(set)
             | Match::Service4(set)
             | Match::Service6(set)
-            | Match::Port(set) => {
+            | Match::FamilyPort(set) => {
                 let goes_to = self.goes_to(set);
                 self.is_in(set, &goes_to);
             }

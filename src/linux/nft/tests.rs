@@ -104,7 +104,8 @@ pub(super) fn every_kind() -> BTreeSet<Element> {
         for &protocol in Protocol::ALL {
             all.extend([
                 Element::Reachable { address: ip(to), protocol, port: 80 },
-                Element::Shut { protocol, port: 8080 },
+                Element::Shut { at: At::of(ip(any)), protocol, port: 8080 },
+                Element::Shut { at: At::One(ip(here)), protocol, port: 8080 },
                 port(any, protocol, 8080, to, 80),
                 port(here, protocol, 65535, to, 1),
                 span(any, protocol, 9000, 9100, to),

@@ -10,13 +10,15 @@ use std::thread::JoinHandle;
 use bowline_core::Code;
 
 use super::name;
-use crate::foreign::dbus::{BUS, Body, Bus, Kind, Message};
+use crate::foreign::dbus::{BUS, Body, Bus, Kind, Message, Target};
 use crate::foreign::firewalld::{join, leave};
 
 const FIREWALLD: &str = "org.fedoraproject.FirewallD1";
+const ITSELF: Target<'static> =
+    Target { name: FIREWALLD, path: "/org/fedoraproject/FirewallD1", interface: FIREWALLD };
 
 /// A `dbus-daemon` that ends with the test.
-struct Daemon {
+pub(super) struct Daemon {
     process: Child,
     socket: PathBuf,
     /// Its configuration and its socket.
@@ -24,7 +26,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start() -> Daemon {
+    pub(super) fn start() -> Daemon {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("bus");
         let config = folder.path().join("bus.conf");
@@ -50,42 +52,102 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
+impl Daemon {
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    pub(super) fn end(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 }
 
-type Zones = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
-
-/// Zones and the interfaces in them, on the bus until the daemon ends.
-struct Firewalld {
-    daemon: Daemon,
-    zones: Zones,
-    service: Option<JoinHandle<()>>,
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
-impl Firewalld {
-    fn start(zones: &[&str]) -> Firewalld {
-        let daemon = Daemon::start();
+type Zones = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
+
+/// Zones and the interfaces in them, on a bus for as long as it lives.
+pub(super) struct Service {
+    bus: PathBuf,
+    zones: Zones,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    pub(super) fn start(bus: &Path, zones: &[&str]) -> Service {
+        let path = bus.to_path_buf();
         let zones: Zones = Arc::new(Mutex::new(zones.iter().map(|z| (z.to_string(), Vec::new())).collect()));
-        let mut bus = Bus::connect(&daemon.socket).unwrap().unwrap();
+        let mut bus = Bus::connect(bus).unwrap().unwrap();
         let mut request = Message::call(BUS, "RequestName", &[FIREWALLD]);
         request.body.signature.push('u');
         let padded = request.body.bytes.len().next_multiple_of(4);
         request.body.bytes.resize(padded + 4, 0);
         assert_eq!(bus.exchange(request).unwrap().kind, Kind::Return);
         let mine = Arc::clone(&zones);
-        let service = std::thread::spawn(move || {
-            // Until the bus is gone.
-            while let Ok(call) = bus.receive() {
-                if call.kind == Kind::Call {
-                    bus.send(answer(&call, &mut mine.lock().unwrap())).unwrap();
-                }
-            }
-        });
-        Firewalld { daemon, zones, service: Some(service) }
+        let thread = std::thread::spawn(move || serve(&mut bus, &mine));
+        Service { bus: path, zones, thread: Some(thread) }
+    }
+
+    pub(super) fn within(&self, zone: &str) -> Vec<String> {
+        self.zones.lock().unwrap()[zone].clone()
+    }
+
+    /// As `firewall-cmd --reload`: what was not written down is forgotten.
+    pub(super) fn reload(&self) {
+        self.call("reload");
+    }
+
+    fn call(&self, method: &str) {
+        Bus::connect(&self.bus).unwrap().unwrap().call(ITSELF, method, &[]).unwrap();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // A bus that is gone has ended it.
+        if self.bus.exists() && Bus::connect(&self.bus).is_ok_and(|bus| bus.is_some()) {
+            self.call("quit");
+        }
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+fn serve(bus: &mut Bus, zones: &Zones) {
+    while let Ok(call) = bus.signal() {
+        if call.kind != Kind::Call {
+            continue;
+        }
+        let method = call.member.as_deref().unwrap();
+        let reply = answer(&call, &mut zones.lock().unwrap());
+        bus.send(reply).unwrap();
+        match method {
+            "reload" => drop(bus.send(reloaded()).unwrap()),
+            "quit" => return,
+            _ => (),
+        }
+    }
+}
+
+/// To whoever listens.
+fn reloaded() -> Message {
+    Message { kind: Kind::Signal, destination: None, ..Message::call(ITSELF, "Reloaded", &[]) }
+}
+
+/// A bus with firewalld on it.
+struct Firewalld {
+    service: Service,
+    daemon: Daemon,
+}
+
+impl Firewalld {
+    fn start(zones: &[&str]) -> Firewalld {
+        let daemon = Daemon::start();
+        Firewalld { service: Service::start(&daemon.socket, zones), daemon }
     }
 
     fn bus(&self) -> &Path {
@@ -93,14 +155,7 @@ impl Firewalld {
     }
 
     fn within(&self, zone: &str) -> Vec<String> {
-        self.zones.lock().unwrap()[zone].clone()
-    }
-}
-
-impl Drop for Firewalld {
-    fn drop(&mut self) {
-        self.daemon.process.kill().unwrap();
-        self.service.take().unwrap().join().unwrap();
+        self.service.within(zone)
     }
 }
 
@@ -128,6 +183,11 @@ fn answer(call: &Message, zones: &mut BTreeMap<String, Vec<String>>) -> Message 
             zones.get_mut(zone).unwrap().retain(|c| c != card);
             Ok(Body::of_texts(&[zone]))
         }
+        ("reload", []) => {
+            zones.values_mut().for_each(Vec::clear);
+            Ok(Body::of_texts(&[]))
+        }
+        ("quit", []) => Ok(Body::of_texts(&[])),
         other => Err(format!("UNKNOWN: {other:?}")),
     };
     let (kind, error, body) = match answer {
@@ -164,7 +224,7 @@ fn a_zone_of_our_name_goes_before_the_trusted_one() {
 #[test]
 fn a_bridge_stays_in_the_zone_that_an_administrator_chose() {
     let firewalld = Firewalld::start(&["dmz", "trusted"]);
-    firewalld.zones.lock().unwrap().get_mut("dmz").unwrap().push("bl-a".into());
+    firewalld.service.zones.lock().unwrap().get_mut("dmz").unwrap().push("bl-a".into());
     assert_eq!(join(firewalld.bus(), &name("bl-a")).unwrap().as_deref(), Some("dmz"));
     leave(firewalld.bus(), &name("bl-a")).unwrap();
     assert_eq!(firewalld.within("dmz"), ["bl-a"]);

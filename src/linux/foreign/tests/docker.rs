@@ -1,7 +1,7 @@
 //! Docker's chains as iptables-nft writes them, and our two rules in them.
 
-use super::{BRIDGE, host, listing, load, name, run, seen};
-use crate::foreign::{obstacles, unwelcome, welcome};
+use super::{BRIDGE, host, listing, load, name, obstacles, run, seen};
+use crate::foreign::{unwelcome, welcome};
 
 /// Docker 28, in one family.
 fn docker(family: &str) -> String {
@@ -44,6 +44,8 @@ fn dockers_policy_is_in_the_way_until_we_are_welcome() {
 
         assert!(welcome(&name(BRIDGE)).unwrap());
         assert_eq!(seen(), [""; 0]);
+        run("ip", &["link", "add", "bl-b", "type", "bridge"]);
+        run("ip", &["addr", "add", "10.8.0.1/24", "dev", "bl-b"]);
         let other = obstacles(&[name("bl-b")]).unwrap();
         assert_eq!(other.len(), 2, "only one bridge is welcome: {other:#?}");
 

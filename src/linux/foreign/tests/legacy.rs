@@ -1,7 +1,7 @@
 //! The older iptables, and iptables-nft: each writes the rules, and shows ours as its own.
 
-use super::{BRIDGE, host, name, run, seen};
-use crate::foreign::{obstacles, unwelcome, welcome};
+use super::{BRIDGE, host, name, obstacles, run, seen};
+use crate::foreign::{unwelcome, welcome};
 
 const ALL: &str =
     "published ports of bl-a from eth0, direct connections to bl-a from eth0, connections from bl-a to eth0";

@@ -1,7 +1,6 @@
 //! Rulesets as other tools leave them, cut to what a forwarded packet meets.
 
-use super::{check, host, load, name};
-use crate::foreign::obstacles;
+use super::{check, host, load, name, obstacles};
 
 const ALL: &str =
     "published ports of bl-a from eth0, direct connections to bl-a from eth0, connections from bl-a to eth0";

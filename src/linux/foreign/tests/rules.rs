@@ -1,8 +1,7 @@
 //! One rule at a time: what is understood, what is a doubt, and what a doubt does to a drop behind it.
 
-use super::{check, host, load, name, run, seen};
+use super::{check, host, load, name, obstacles, run, seen};
 use crate::foreign::obstacle::{By, Certainty, Traffic};
-use crate::foreign::obstacles;
 
 /// A chain of a policy with these rules.
 fn chain(policy: &str, rules: &str) -> String {

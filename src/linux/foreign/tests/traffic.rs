@@ -15,7 +15,6 @@ fn between(test: impl FnOnce(&OwnedFd, &OwnedFd) + Send) {
         run("ip", &["link", "set", "far", "netns", &path(&outside)]);
         run("ip", &["link", "add", "port", "type", "veth", "peer", "name", "card", "netns", &path(&member)]);
         run("ip", &["link", "set", "port", "master", BRIDGE, "up"]);
-        run("ip", &["addr", "add", "10.9.0.1/24", "dev", BRIDGE]);
         run("ip", &["link", "set", BRIDGE, "up"]);
         run("sh", &["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
         inside(&member, "card", "10.9.0.2/24", "10.9.0.1");

@@ -95,7 +95,7 @@ fn whoever_holds_a_port_keeps_it_from_us() {
                 for text in taken {
                     let port = port(&format!("{text}{protocol}"));
                     assert!(!is_free(&port).unwrap(), "{port} beside {at} {says:?}");
-                    let error = Held::default().hold(&[port]).unwrap_err();
+                    let error = Held::default().hold(&[port]).unwrap_err().explain();
                     assert_eq!(error.code, Code::PortTaken, "{error}");
                 }
                 for text in free {
@@ -126,7 +126,7 @@ fn all_are_held_or_none() {
         let range = |from: u16| (from..from + 4).map(|n| port(&format!("{n}/tcp"))).collect::<Vec<_>>();
         let mut held = held(&["8000/tcp"]);
         let rival = rival(Protocol::Tcp, "127.0.0.1:8003", Says::ReuseAddr).unwrap();
-        let error = held.hold(&range(8000)).unwrap_err();
+        let error = held.hold(&range(8000)).unwrap_err().explain();
         assert_eq!((error.code, error.what.as_str()), (Code::PortTaken, "port 8003/tcp is taken"));
         assert_eq!(held.all().collect::<Vec<_>>(), [&port("8000/tcp")], "what was held before still is");
         assert_free(&port("8001/tcp"));
@@ -198,7 +198,7 @@ fn without_ipv6_everywhere_is_all_of_ipv4() {
         assert_taken(Protocol::Udp, "0.0.0.0:8080");
         assert!(!is_free(&in_ipv4(&wide)).unwrap());
         assert!(everywhere.iter().all(|port| held.listen(port).unwrap().is_some()));
-        assert_eq!(held.hold(&[port("[::]:81/tcp")]).unwrap_err().code, Code::Unsupported);
+        assert_eq!(held.hold(&[port("[::]:81/tcp")]).unwrap_err().explain().code, Code::Unsupported);
     });
 }
 

@@ -47,7 +47,7 @@ fn assert_holders(port: &HostPort, wanted: &[Holder]) {
 }
 
 fn assert_reason(port: &HostPort, wanted: &[&str]) {
-    let reasons = || Held::default().hold(&[*port]).expect_err("it is held").causes;
+    let reasons = || Held::default().hold(&[*port]).expect_err("it is held").explain().causes;
     let mut seen = reasons();
     let deadline = Instant::now() + Duration::from_secs(20);
     while seen != wanted && Instant::now() < deadline {
@@ -145,9 +145,9 @@ fn of_ports_that_we_hold_we_say_so_and_which() {
     space(|| {
         let mut held = Held::default();
         held.hold(&[port("8080/tcp")]).unwrap();
-        let error = held.hold(&[port("127.0.0.1:8080/tcp")]).unwrap_err();
+        let error = held.hold(&[port("127.0.0.1:8080/tcp")]).unwrap_err().explain();
         assert_eq!(error.to_string(), "port 127.0.0.1:8080/tcp is taken: bowline holds 8080/tcp already");
-        let error = held.hold(&[port("127.0.0.1:81/tcp"), port("81/tcp")]).unwrap_err();
+        let error = held.hold(&[port("127.0.0.1:81/tcp"), port("81/tcp")]).unwrap_err().explain();
         assert_eq!(error.to_string(), "port 81/tcp is taken: bowline holds 127.0.0.1:81/tcp already");
     });
 }

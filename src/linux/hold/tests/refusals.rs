@@ -12,7 +12,7 @@ use crate::hold::{Held, ephemeral, is_free, limit, raise_file_limit, refusal};
 use crate::sysctl;
 
 fn refusal_of(text: &str) -> Error {
-    Held::default().hold(&[port(text)]).expect_err("must be refused")
+    Held::default().hold(&[port(text)]).expect_err("must be refused").explain()
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn victim() {
     space(|| {
         let ports: Vec<_> = (8000..8100).map(|n| port(&format!("{n}/tcp"))).collect();
         let mut held = Held::default();
-        let error = held.hold(&ports).unwrap_err();
+        let error = held.hold(&ports).unwrap_err().explain();
         assert_eq!((error.code, held.all().count()), (Code::Busy, 0), "{error}");
         assert_eq!(raise_file_limit(), Ok(before.rlim_max));
         assert_eq!(raise_file_limit(), Ok(before.rlim_max));

@@ -49,8 +49,14 @@ fn key(element: &Element) -> (Vec<u8>, End) {
         Element::Reachable { address, protocol, port } => {
             &[Part::Address(*address), Part::Protocol(*protocol), Part::Port(*port)]
         }
-        Element::Shut { protocol, port }
-        | Element::Port { at: At::Everywhere | At::All(_), protocol, port, .. } => {
+        Element::Shut { at: At::One(address), protocol, port } => {
+            &[Part::Address(*address), Part::Protocol(*protocol), Part::Port(*port)]
+        }
+        Element::Shut { at, protocol, port } => {
+            let family = at.families().first().copied().expect("an element's address is of a family");
+            &[Part::Family(family), Part::Protocol(*protocol), Part::Port(*port)]
+        }
+        Element::Port { at: At::Everywhere | At::All(_), protocol, port, .. } => {
             &[Part::Protocol(*protocol), Part::Port(*port)]
         }
         Element::Port { at: At::One(address), protocol, port, .. } => {

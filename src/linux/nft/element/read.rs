@@ -54,6 +54,8 @@ pub(in crate::nft) fn read(set: Set, entries: &[Seen]) -> Option<BTreeSet<Elemen
         | Set::Reachable4
         | Set::Reachable6
         | Set::Shut
+        | Set::ShutHere4
+        | Set::ShutHere6
         | Set::Here4
         | Set::Here6
         | Set::Anywhere4
@@ -93,8 +95,14 @@ fn element(set: Set, entry: &Seen) -> Option<Element> {
             Element::Reachable { address, protocol, port }
         }
         Set::Shut => {
-            let (protocol, port) = port(&key)?;
-            Element::Shut { protocol, port }
+            let [Part::Family(family), Part::Protocol(protocol), Part::Port(port)] = key[..] else {
+                return None;
+            };
+            Element::Shut { at: At::All(family), protocol, port }
+        }
+        Set::ShutHere4 | Set::ShutHere6 => {
+            let (address, protocol, port) = service(&key)?;
+            Element::Shut { at: At::One(address), protocol, port }
         }
         Set::Here4 | Set::Here6 => {
             let (address, protocol, port) = service(&key)?;

@@ -158,8 +158,8 @@ fn what_is_not_of_our_making_is_nothing() {
     );
     refused(Set::Open, key(&[&[3, 0, 0, 0, b'a'][..], &[0; 15]].concat()));
     refused(Set::Open, key(&[&[2, 0, 0, 1, b'a'][..], &[0; 15]].concat()));
-    refused(Set::Shut, key(&[1, 0, 0, 0, 0, 80, 0, 0]));
-    refused(Set::Shut, key(&[6, 0, 0, 0, 0, 80, 0, 0, 0]));
+    refused(Set::Shut, key(&[2, 0, 0, 0, 1, 0, 0, 0, 0, 80, 0, 0]));
+    refused(Set::Shut, key(&[2, 0, 0, 0, 6, 0, 0, 0, 0, 80, 0, 0, 0]));
     // Leads nowhere.
     refused(Set::Anywhere4, key(&[6, 0, 0, 0, 0, 80, 0, 0]));
 

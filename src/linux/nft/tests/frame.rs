@@ -43,7 +43,9 @@ fn nft_shows_each_rule_as_we_do() {
 fn nft_takes_what_it_shows() {
     // This `nft` shows the address in a neighbour's message, and which card a route leads to as one of a set, but reads
     // neither.
-    let text = listed().replace("@th,64,128", "ip6 daddr").replace("fib saddr oifname @networks", "iifname @networks");
+    let text = listed()
+        .replace("@th,64,128", "ip6 daddr")
+        .replace("fib saddr oifname @networks", "iifname @networks");
     in_namespace(move || {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
@@ -152,7 +154,7 @@ fn a_frame_that_somebody_changed_counts_as_not_there() {
     check("add element inet bowline within { bl-0 . bl-1 }");
     check("add element inet bowline here4 { 192.0.2.1 . icmp . 1 : 10.0.0.1 . 1 }");
     check("add element inet bowline spans4 { 192.0.2.0/24 . tcp . 1-9 : 10.0.0.1 }");
-    check("add element inet bowline shut { 99 . 1 }");
+    check("add element inet bowline shut { ipv4 . 99 . 1 }");
     check("flush chain inet bowline publish");
     check("add rule bridge bowline prerouting accept");
     check("add chain bridge bowline more");

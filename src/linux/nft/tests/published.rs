@@ -4,7 +4,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use bowline_core::family::Family;
 use bowline_core::firewall::Element;
+use bowline_core::port::At;
 use bowline_core::port::Protocol::{Tcp, Udp};
 
 use super::space::Space;
@@ -205,7 +207,7 @@ fn a_trusted_card_reaches_members_and_an_untrusted_one_does_not() {
 
 #[test]
 fn a_shut_port_of_the_host_is_not_for_members() {
-    let shut = Element::Shut { protocol: Udp, port: PORT };
+    let shut = Element::Shut { at: At::All(Family::V4), protocol: Udp, port: PORT };
     let world = with([shut.clone()]);
     let hears = listen(&world.host);
     send(&world.a[0], HOST_OUTSIDE, "shut");
