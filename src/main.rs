@@ -14,7 +14,8 @@ use bowline_core::kernel::Kernel;
 use bowline_core::place::{Door, Place};
 use bowline_core::port::{HostPort, Protocol};
 use bowline_daemon::config::{self, Config};
-use bowline_daemon::{NoSockets, Sockets};
+use bowline_daemon::{Listening, NoSockets, Sockets};
+use bowline_linux::hold::Socket;
 
 /// The exit code of a check that was made and said no.
 const CHECK_SAID_NO: u8 = 7;
@@ -56,8 +57,12 @@ fn daemon(args: DaemonArgs) -> Result<()> {
 struct HostSockets(Arc<bowline_linux::Kernel>);
 
 impl Sockets for HostSockets {
-    fn listen(&self, place: Place, port: &HostPort) -> Result<Option<OwnedFd>> {
-        self.0.listen(place, port)
+    fn listen(&self, place: Place, port: &HostPort) -> Result<Option<Listening>> {
+        Ok(self.0.listen(place, port)?.and_then(|socket| match socket {
+            Socket::Tcp(listener) => Some(Listening::Tcp(listener)),
+            Socket::Udp(socket) => Some(Listening::Udp(socket)),
+            Socket::Sctp(_) => None,
+        }))
     }
 
     fn dial(&self, place: Place, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {

@@ -13,4 +13,4 @@ mod sockets;
 pub mod store;
 
 pub use run::{Options, run};
-pub use sockets::{NoSockets, Sockets};
+pub use sockets::{Listening, NoSockets, Sockets};

@@ -17,6 +17,7 @@ use std::sync::mpsc::{self, Receiver, RecvError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::sockets::Listening;
 use bowline_core::place::Place;
 use bowline_core::port::{HostPort, Protocol};
 use bowline_core::{Code, Error, Result};
@@ -116,7 +117,13 @@ impl Relays {
 
     /// Begins to serve a socket: TCP that listens, or UDP that is bound and tells which address was asked (IP_PKTINFO,
     /// IPV6_RECVPKTINFO). It takes the place of an earlier one of that key.
-    pub(crate) fn serve(&self, key: Key, socket: OwnedFd, to: SocketAddr, dial: Arc<dyn Dial>) -> Result<()> {
+    pub(crate) fn serve(
+        &self,
+        key: Key,
+        socket: Listening,
+        to: SocketAddr,
+        dial: Arc<dyn Dial>,
+    ) -> Result<()> {
         let (place, port) = key;
         let what = || format!("relay {port} in {place} to {to}");
         let failed = |error: io::Error| Error::new(Code::Kernel, what()).because(error);
@@ -124,19 +131,18 @@ impl Relays {
         // Sockets find the runtime that watches them by this.
         let _inside = self.handle.enter();
         let (_closed, closed) = mpsc::channel();
-        let task = match port.protocol {
-            Protocol::Tcp => {
-                let held = Held { socket: socket::listener(socket).map_err(failed)?, _closed };
-                self.end(&key);
+        // What serves it already has it registered with the runtime, which would not take it twice.
+        self.end(&key);
+        let task = match socket {
+            Listening::Tcp(listener) => {
+                listener.set_nonblocking(true).map_err(failed)?;
+                let held = Held { socket: socket::watched(listener).map_err(failed)?, _closed };
                 self.handle.spawn(tcp::serve(held, way))
             }
-            Protocol::Udp => {
-                let held = Held { socket: socket::datagrams(socket).map_err(failed)?, _closed };
-                self.end(&key);
+            Listening::Udp(socket) => {
+                socket.set_nonblocking(true).map_err(failed)?;
+                let held = Held { socket: socket::watched(socket).map_err(failed)?, _closed };
                 self.handle.spawn(udp::serve(held, way))
-            }
-            Protocol::Sctp => {
-                return Err(Error::new(Code::Unsupported, what()).because("sctp is not relayed"));
             }
         };
         self.lock().insert(key, Served { task: Owned(task), closed });

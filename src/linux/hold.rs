@@ -10,9 +10,11 @@ mod refusal;
 mod socket;
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use bowline_core::port::HostPort;
+use bowline_core::port::{HostPort, Protocol};
 use bowline_core::{Code, Error, Result};
 use nix::errno::Errno;
 
@@ -22,7 +24,7 @@ pub(crate) use self::holder::holders;
 pub use self::limit::raise_file_limit;
 
 /// Files that the daemon needs beside its ports.
-const OTHERS: u64 = 256;
+const OTHERS: u64 = 1024;
 
 /// Why a port is not held. Who is in the way is searched for only when it is to be explained, which takes its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,37 @@ impl Refused {
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// None where the kernel does not know the protocol, so that nobody else can have the port either.
-    sockets: BTreeMap<HostPort, Option<OwnedFd>>,
+    sockets: BTreeMap<HostPort, Option<Socket>>,
+}
+
+/// One that holds a port. Whoever serves what arrives there has it too, so that a port is one file and not two.
+#[derive(Debug, Clone)]
+pub enum Socket {
+    /// It listens.
+    Tcp(Arc<TcpListener>),
+    Udp(Arc<UdpSocket>),
+    /// Nobody can serve it here.
+    Sctp(Arc<OwnedFd>),
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Udp(socket) => socket.as_fd(),
+            Socket::Sctp(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl Socket {
+    fn of(socket: OwnedFd, protocol: Protocol) -> Socket {
+        match protocol {
+            Protocol::Tcp => Socket::Tcp(Arc::new(socket.into())),
+            Protocol::Udp => Socket::Udp(Arc::new(socket.into())),
+            Protocol::Sctp => Socket::Sctp(Arc::new(socket)),
+        }
+    }
 }
 
 impl Held {
@@ -60,7 +92,9 @@ impl Held {
                 continue;
             }
             match socket::hold(port) {
-                Ok(socket) => drop(fresh.insert(*port, socket)),
+                Ok(socket) => {
+                    drop(fresh.insert(*port, socket.map(|socket| Socket::of(socket, port.protocol))));
+                }
                 Err(errno) => {
                     let ours =
                         self.sockets.keys().chain(fresh.keys()).find(|held| held.clashes_with(port)).copied();
@@ -76,10 +110,10 @@ impl Held {
         Ok(())
     }
 
-    /// A port is a file, and another where it is relayed. A daemon that has none left for its sockets is of no use.
+    /// A port is a file. A daemon that has none left for its other sockets is of no use.
     fn leave_files_for_others(&self, ports: &[HostPort]) -> Result<(), Refused> {
         let (Some(&port), Ok(limit)) = (ports.first(), limit::exchange(None)) else { return Ok(()) };
-        let wanted = (self.sockets.len() + ports.len()) as u64 * 2 + OTHERS;
+        let wanted = (self.sockets.len() + ports.len()) as u64 + OTHERS;
         if wanted <= limit.rlim_cur {
             return Ok(());
         }
@@ -97,16 +131,16 @@ impl Held {
         self.sockets.keys()
     }
 
-    /// A second descriptor of the held socket, which hears from now on; for whoever serves what arrives there. One of TCP
-    /// listens. One of UDP tells which address was asked: by IPV6_PKTINFO where it is of IPv6, which for an IPv4 packet
+    /// The held socket, which hears from now on; for whoever serves what arrives there. One of UDP tells which address was asked: by IPV6_PKTINFO where it is of IPv6, which for an IPv4 packet
     /// holds a mapped address, and otherwise by IP_PKTINFO. None where nothing can listen, which is SCTP.
-    pub(crate) fn listen(&self, port: &HostPort) -> Result<Option<OwnedFd>> {
+    pub(crate) fn listen(&self, port: &HostPort) -> Result<Option<Socket>> {
         let what = || format!("listen on port {port}");
         let Some(socket) = self.sockets.get(port) else {
             return Err(Error::new(Code::Internal, what()).because("the port is not held"));
         };
         let Some(socket) = socket else { return Ok(None) };
-        socket::hear(socket, port.protocol).map_err(|errno| refusal::error(port, errno).context(what()))
+        let heard = socket::hear(socket).map_err(|errno| refusal::error(port, errno).context(what()))?;
+        Ok(heard.then(|| socket.clone()))
     }
 }
 

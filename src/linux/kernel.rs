@@ -97,8 +97,8 @@ impl Kernel {
         fault::calls_made()
     }
 
-    /// A second file of the socket that holds a port, made to hear.
-    pub fn listen(&self, place: Place, port: &HostPort) -> Result<Option<OwnedFd>> {
+    /// The socket that holds a port, made to hear.
+    pub fn listen(&self, place: Place, port: &HostPort) -> Result<Option<hold::Socket>> {
         self.host_or_closed(place)?.listen(port)
     }
 

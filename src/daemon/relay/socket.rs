@@ -4,13 +4,16 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockaddrStorage, recvmsg, sendmsg, setsockopt,
     shutdown, sockopt,
 };
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UdpSocket};
 
 /// Who sent a datagram, and to which of the host's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,10 +33,21 @@ impl Ends {
     }
 }
 
-pub(super) fn listener(socket: OwnedFd) -> io::Result<TcpListener> {
-    let listener = std::net::TcpListener::from(socket);
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+/// Has the runtime watch a socket that its holder has as well, and which does not block.
+#[expect(
+    deprecated,
+    reason = "what could go wrong is a file that is not what it was; an Arc's socket stays what it is"
+)]
+pub(super) fn watched<S: AsFd + AsRawFd>(socket: Arc<S>) -> io::Result<AsyncFd<Arc<S>>> {
+    AsyncFd::with_interest(socket, Interest::READABLE)
+}
+
+pub(super) async fn accept(
+    listener: &AsyncFd<Arc<std::net::TcpListener>>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, address) = listener.async_io(Interest::READABLE, |listener| listener.accept()).await?;
+    stream.set_nonblocking(true)?;
+    Ok((TcpStream::from_std(stream)?, address))
 }
 
 pub(super) fn datagrams(socket: OwnedFd) -> io::Result<UdpSocket> {

@@ -2,11 +2,14 @@
 //! another way is reset on both sides, so that half an answer never looks like a whole one.
 
 use std::io;
+use std::net::TcpListener;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
@@ -15,14 +18,14 @@ use tokio::time::timeout;
 use super::{Held, Pause, Way, socket, with_buffer};
 
 /// Accepts until the task is dropped, and its connections with it.
-pub(super) async fn serve(held: Held<TcpListener>, way: Way) {
+pub(super) async fn serve(held: Held<AsyncFd<Arc<TcpListener>>>, way: Way) {
     let mut carried = JoinSet::new();
     let mut pause = Pause::new();
     loop {
         let accepted = tokio::select! {
             biased;
             Some(_) = carried.join_next() => continue,
-            accepted = held.socket.accept() => accepted,
+            accepted = socket::accept(&held.socket) => accepted,
         };
         let (client, address) = match accepted {
             Ok((stream, address)) => (Side::new(stream), address),

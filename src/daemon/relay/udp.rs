@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::UdpSocket;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::coop::consume_budget;
@@ -16,8 +17,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::socket::{self, Ends};
 use super::{Held, Owned, Pause, Way, with_buffer};
 
+/// The socket that holds the port.
+type Watched = AsyncFd<Arc<std::net::UdpSocket>>;
+
 /// Passes datagrams on until the task is dropped, and its flows with it.
-pub(super) async fn serve(held: Held<UdpSocket>, way: Way) {
+pub(super) async fn serve(held: Held<Watched>, way: Way) {
     let (held, now) = (Arc::new(held), Instant::now());
     let mut port = Port { held: held.clone(), way, flows: HashMap::new(), begun: now, next_look: now };
     let mut pause = Pause::new();
@@ -29,7 +33,7 @@ pub(super) async fn serve(held: Held<UdpSocket>, way: Way) {
                 port.end_idle();
                 continue;
             }
-            ready = held.socket.readable() => ready,
+            ready = held.socket.readable() => ready.map(|mut ready| ready.retain_ready()),
         };
         match ready.and_then(|()| port.take()) {
             Ok(None) => pause = Pause::new(),
@@ -43,7 +47,7 @@ pub(super) async fn serve(held: Held<UdpSocket>, way: Way) {
 }
 
 struct Port {
-    held: Arc<Held<UdpSocket>>,
+    held: Arc<Held<Watched>>,
     way: Way,
     flows: HashMap<Ends, Open>,
     begun: Instant,
@@ -94,7 +98,7 @@ impl Port {
         with_buffer(|buffer| {
             let socket = &self.held.socket;
             let (length, ends) =
-                socket.try_io(Interest::READABLE, || socket::receive(socket, &mut buffer[..]))?;
+                socket.try_io(Interest::READABLE, |socket| socket::receive(socket, &mut buffer[..]))?;
             // Nobody can be answered at port 0.
             if ends.client.port() == 0 || !self.way.admits(ends.client.ip()) {
                 tracing::debug!(port = %self.way.port, client = %ends.client, "not for the relay");
@@ -169,7 +173,7 @@ impl Port {
 }
 
 /// Sends back what the endpoint answers, until the task is dropped.
-async fn answer(held: Arc<Held<UdpSocket>>, flow: Arc<Flow>, way: Way) {
+async fn answer(held: Arc<Held<Watched>>, flow: Arc<Flow>, way: Way) {
     let mut pause = Pause::new();
     loop {
         match flow.socket.readable().await.and_then(|()| answer_one(&held, &flow)) {
@@ -183,11 +187,11 @@ async fn answer(held: Arc<Held<UdpSocket>>, flow: Arc<Flow>, way: Way) {
     }
 }
 
-fn answer_one(held: &Held<UdpSocket>, flow: &Flow) -> io::Result<()> {
+fn answer_one(held: &Held<Watched>, flow: &Flow) -> io::Result<()> {
     with_buffer(|buffer| {
         let length = flow.socket.try_recv(buffer)?;
         flow.touch();
-        if let Err(error) = socket::answer(&held.socket, &buffer[..length], &flow.ends) {
+        if let Err(error) = socket::answer(held.socket.get_ref(), &buffer[..length], &flow.ends) {
             tracing::debug!(client = %flow.ends.client, "an answer was lost: {error}");
         }
         Ok(())

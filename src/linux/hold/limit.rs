@@ -3,10 +3,17 @@
 use bowline_core::{Code, Error, Result};
 use nix::errno::Errno;
 
-/// Raises the limit to what the administrator allows, and returns it. A command started after inherits it.
+/// As many as ports of both protocols and families could ever need, with their relays.
+const ENOUGH: u64 = 1 << 19;
+
+/// Raises the limit to what is enough, where this process may, or else to what the administrator allows; and returns it.
+/// A command started after inherits it.
 pub fn raise_file_limit() -> Result<u64> {
     let failed = |what: &str, errno: Errno| Error::new(Code::Kernel, what).because(errno);
     let now = exchange(None).map_err(|e| failed("read how many files may be open", e))?;
+    if now.rlim_max < ENOUGH && exchange(Some(&libc::rlimit { rlim_cur: ENOUGH, rlim_max: ENOUGH })).is_ok() {
+        return Ok(ENOUGH);
+    }
     if now.rlim_cur < now.rlim_max {
         let most = libc::rlimit { rlim_cur: now.rlim_max, ..now };
         exchange(Some(&most)).map_err(|e| failed("raise how many files may be open", e))?;

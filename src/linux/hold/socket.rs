@@ -1,7 +1,7 @@
 //! A socket that has one port of the host for itself: how it is bound, silenced, and made to hear after all.
 //! All are non-blocking, and closed in a program that is started.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
@@ -76,16 +76,17 @@ pub(super) fn bind(port: &HostPort) -> nix::Result<Option<OwnedFd>> {
     }
 }
 
-/// A second descriptor of a held socket, which hears. Doing it again changes nothing.
-pub(super) fn hear(socket: &OwnedFd, protocol: Protocol) -> nix::Result<Option<OwnedFd>> {
-    match protocol {
-        Protocol::Tcp => (),
-        Protocol::Udp => tell_the_address_asked(socket)?,
-        Protocol::Sctp => return Ok(None),
+/// Makes a held socket hear, if anybody could serve it. Doing it again changes nothing.
+pub(super) fn hear(socket: &super::Socket) -> nix::Result<bool> {
+    match socket {
+        super::Socket::Tcp(socket) => deaf::undeafen(socket)?,
+        super::Socket::Udp(socket) => {
+            tell_the_address_asked(socket)?;
+            deaf::undeafen(socket)?;
+        }
+        super::Socket::Sctp(_) => return Ok(false),
     }
-    let second = socket.try_clone().map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)))?;
-    deaf::undeafen(&second)?;
-    Ok(Some(second))
+    Ok(true)
 }
 
 fn bind_to(address: SocketAddr, reach: Reach, protocol: Protocol) -> nix::Result<OwnedFd> {
@@ -109,7 +110,7 @@ fn bind_to(address: SocketAddr, reach: Reach, protocol: Protocol) -> nix::Result
     Ok(socket)
 }
 
-fn tell_the_address_asked(socket: &OwnedFd) -> nix::Result<()> {
+fn tell_the_address_asked(socket: &UdpSocket) -> nix::Result<()> {
     let own: SockaddrStorage = getsockname(socket.as_raw_fd())?;
     match own.family() {
         Some(AddressFamily::Inet6) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true),

@@ -12,7 +12,7 @@ use bowline_core::port::HostPort;
 
 use super::tables::TableWatch;
 use crate::conntrack::{Conntrack, Flows};
-use crate::hold::Held;
+use crate::hold::{Held, Socket};
 use crate::netlink::Netlink;
 use crate::netns;
 use crate::nft::Nft;
@@ -120,8 +120,8 @@ impl Host {
         self.enter(|| body(held))
     }
 
-    /// A second file of the socket that holds a port.
-    pub(crate) fn listen(&self, port: &HostPort) -> Result<Option<OwnedFd>> {
+    /// The socket that holds a port, made to hear.
+    pub(crate) fn listen(&self, port: &HostPort) -> Result<Option<Socket>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).listen(port)
     }
 

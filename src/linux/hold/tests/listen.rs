@@ -1,7 +1,7 @@
 //! That a held socket hears nothing until it is told to, and then all.
 
 use std::io::{ErrorKind, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use bowline_core::Code;
@@ -13,7 +13,7 @@ use nix::sys::socket::{
 };
 
 use super::space::{eventually, port, space};
-use crate::hold::{Held, deaf};
+use crate::hold::{Held, Socket, deaf};
 
 /// A connection that is begun, and goes on by itself.
 fn connecting(to: &str) -> OwnedFd {
@@ -35,11 +35,13 @@ fn hears_tcp_once_told(held_as: &str, asked: &str) {
         let mut held = Held::default();
         held.hold(&[port(held_as)]).unwrap();
         let client = connecting(asked);
-        let own = TcpListener::from(held.sockets[&port(held_as)].as_ref().unwrap().try_clone().unwrap());
+        let Some(Socket::Tcp(own)) = &held.sockets[&port(held_as)] else { panic!("it is not held") };
         assert_eq!(own.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert!(!is_settled(&client));
 
-        let server = TcpListener::from(held.listen(&port(held_as)).unwrap().unwrap());
+        let Some(Socket::Tcp(server)) = held.listen(&port(held_as)).unwrap() else {
+            panic!("it does not listen")
+        };
         // The client asks again after a second.
         eventually("the connection", || is_settled(&client));
         assert_eq!(nix::sys::socket::getsockopt(&client, sockopt::SocketError), Ok(0));
@@ -98,11 +100,13 @@ fn hears_udp_once_told(held_as: &str, asked: &str) {
         client.connect(asked).unwrap();
         client.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
 
-        let own = UdpSocket::from(held.sockets[&port(held_as)].as_ref().unwrap().try_clone().unwrap());
+        let Some(Socket::Udp(own)) = &held.sockets[&port(held_as)] else { panic!("it is not held") };
         assert_eq!(client.send(b"ping").unwrap(), 4);
         assert_eq!(own.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
 
-        let server = UdpSocket::from(held.listen(&port(held_as)).unwrap().unwrap());
+        let Some(Socket::Udp(server)) = held.listen(&port(held_as)).unwrap() else {
+            panic!("it hears nothing")
+        };
         client.send(b"ping").unwrap();
         let mut ready = [PollFd::new(server.as_fd(), PollFlags::POLLIN)];
         assert_eq!(poll(&mut ready, 20_000_u16).unwrap(), 1, "{asked}");
