@@ -3,6 +3,7 @@
 use crate::world::World;
 use crate::world::background::Background;
 use crate::world::place::Place;
+use crate::world::said::eventually;
 
 /// Three members and all that is asked of them while the daemon is away.
 fn unharmed(w: &World, away: impl FnOnce()) {
@@ -11,7 +12,11 @@ fn unharmed(w: &World, away: impl FnOnce()) {
     let _db = db.echoes(80);
     let _outside = w.outside().echoes(80);
     let before = (w.api().endpoints().unwrap(), w.api().networks().unwrap());
-    let links = w.host().run("ip -o link show");
+    // The kernel takes a moment until it says of a new link that it carries.
+    let links = eventually("all links carry", || {
+        let links = w.host().run("ip -o link show");
+        if links.contains("NO-CARRIER") || links.contains("DORMANT") { Err(links) } else { Ok(links) }
+    });
 
     let member = web.talks_to("10.9.0.9", 80);
     let member6 = web.talks_to("fd00:9::3", 80);
