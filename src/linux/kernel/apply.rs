@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bowline_core::firewall::Element;
+use bowline_core::firewall::{Element, Slot};
 use bowline_core::name::LinkName;
 use bowline_core::place::Place;
 use bowline_core::plan::Change;
@@ -201,28 +201,12 @@ fn change_elements(host: &Host, changes: &[Change]) -> Result<()> {
 /// What flows through connection tracking goes on as it began, whatever the maps say now. A sender of UDP may have begun
 /// before its port led here, and never end.
 fn flows_of_elements(add: &[Element]) -> Flows {
-    let towards = |element: &Element| match *element {
-        Element::Port { at, protocol: protocol @ Protocol::Udp, port, .. } => {
-            Some(Towards { at, protocol, ports: Ports::one(port).ok()?, to: Vec::new() })
-        }
-        Element::Span { at, protocol: protocol @ Protocol::Udp, ports, .. } => {
-            Some(Towards { at, protocol, ports, to: Vec::new() })
-        }
-        Element::Port { .. }
-        | Element::Span { .. }
-        | Element::Network(_)
-        | Element::Within(_)
-        | Element::Apart(_)
-        | Element::Internal(_)
-        | Element::Strict(_)
-        | Element::Open(..)
-        | Element::Routed(..)
-        | Element::Trusted { .. }
-        | Element::Masquerade(_)
-        | Element::Reachable { .. }
-        | Element::Shut { .. }
-        | Element::Guarded(_)
-        | Element::Source { .. } => None,
+    let towards = |element: &Element| {
+        let (at, protocol, ports) = match element.slot()? {
+            Slot::Port(at, protocol, port) => (at, protocol, Ports::one(port).ok()?),
+            Slot::Span(at, protocol, ports) => (at, protocol, ports),
+        };
+        (protocol == Protocol::Udp).then(|| Towards { at, protocol, ports, to: Vec::new() })
     };
     Flows { towards: add.iter().filter_map(towards).collect(), ..Flows::default() }
 }
