@@ -180,7 +180,6 @@ impl Manager {
         planned?;
         let chosen = self.choose_ports(&endpoint, publish, &kept)?;
         self.let_go(&endpoint, &chosen, &kept);
-        self.give_up_chosen(&endpoint, &chosen, &kept);
         endpoint.published = chosen;
         let after = if tickets.is_empty() { bare(&endpoint) } else { wanted(&endpoint, among(&kept)) };
         Ok(v1::Plan { steps: diff(&State::default(), &after).iter().map(Change::to_string).collect() })

@@ -31,7 +31,6 @@ impl Manager {
         reserved.held.extend(now.held.iter().filter(|(_, published)| chosen.contains(published)));
         if let Err(error) = self.reserve(&seated.endpoint, &reserved, &now) {
             self.let_go(&seated.endpoint, &chosen, kept);
-            self.give_up_chosen(&seated.endpoint, &chosen, kept);
             return Err(error);
         }
         Ok(now)
@@ -64,7 +63,6 @@ impl Manager {
                 Ok(published) => chosen.push(published),
                 Err(error) => {
                     self.let_go(endpoint, &chosen, kept);
-                    self.give_up_chosen(endpoint, &chosen, kept);
                     return Err(error);
                 }
             }
@@ -155,7 +153,7 @@ impl Manager {
         (port.port..=last).find(|&first| (first..=first + (count - 1)).all(free))
     }
 
-    /// Ports that are held but lead nowhere yet.
+    /// Ports that are held but lead nowhere yet: from here on anyone's.
     pub(in crate::manager) fn let_go(
         &self,
         endpoint: &Endpoint,
@@ -169,6 +167,7 @@ impl Manager {
         if let Err(error) = self.kernel.apply(&steps) {
             tracing::warn!(endpoint = %endpoint.name, code = %error.code, "let go of ports: {error}");
         }
+        self.give_up_chosen(endpoint, chosen, kept);
     }
 
     pub(in crate::manager) fn give_up_chosen(
