@@ -60,8 +60,9 @@ const FORWARD: &[Rule] = &[
     rule(&[Between(Set::Apart)], Drop),
     rule(&[From(Set::Internal)], Drop),
     rule(&[To(Set::Internal)], Drop),
-    rule(&[Established], Accept),
+    // Before the answers: who guesses the ports of a member's flow must not get into it.
     rule(&[NotFrom(Set::Networks), SourceBehind(Set::Networks)], Drop),
+    rule(&[Established], Accept),
     rule(&[Between(Set::Trusted)], Accept),
     rule(&[From(Set::Networks), To(Set::Strict)], Drop),
     rule(&[To(Set::Networks), Published], Accept),
