@@ -33,10 +33,13 @@ pub(super) fn peek(whose: Whose) -> nix::Result<Option<(Pid, News)>> {
     ask(whose, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
 }
 
-/// True once for each time that the child stopped.
+/// True once for each time that the child stopped. One that has ended does not stop any more, and where only stops are
+/// asked for, the kernel says of it that it is no child.
 pub(super) fn has_stopped(child: Pid) -> nix::Result<bool> {
-    let news = ask(Whose::Only(child), libc::WSTOPPED | libc::WNOHANG)?;
-    Ok(matches!(news, Some((_, News::Stopped))))
+    match ask(Whose::Only(child), libc::WSTOPPED | libc::WNOHANG) {
+        Err(Errno::ECHILD) => Ok(false),
+        news => Ok(matches!(news?, Some((_, News::Stopped)))),
+    }
 }
 
 /// None where there is no news, or no such child.
@@ -68,4 +71,20 @@ fn waitid(kind: libc::idtype_t, id: libc::id_t, flags: i32) -> nix::Result<Optio
         _ => News::Stopped,
     };
     Ok(Some((Pid::from_raw(pid), news)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_has_ended_has_not_stopped() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32);
+        while peek(Whose::Only(pid)).unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(has_stopped(pid), Ok(false));
+        assert!(child.wait().unwrap().success());
+    }
 }
