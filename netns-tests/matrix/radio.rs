@@ -15,7 +15,7 @@ use crate::world::place::Place;
 /// How long all have to be silent before silence is believed: what is dropped is never answered.
 const SILENCE: Duration = Duration::from_millis(400);
 /// How long the next answer that has to come is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Radio {
     stations: BTreeMap<String, Station>,
