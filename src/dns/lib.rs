@@ -11,5 +11,8 @@
 pub mod answer;
 pub mod ask;
 pub mod asker;
+pub mod cache;
 pub mod message;
+pub mod resolv;
+pub mod upstream;
 pub mod zone;
