@@ -12,7 +12,11 @@ pub mod answer;
 pub mod ask;
 pub mod asker;
 pub mod cache;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
+pub mod log;
 pub mod message;
 pub mod resolv;
+pub mod serve;
 pub mod upstream;
 pub mod zone;

@@ -1,0 +1,12 @@
+//! The service as a whole, at real sockets.
+
+mod broken;
+mod elsewhere;
+mod limits;
+mod local;
+pub(super) mod rig;
+mod speed;
+mod streams;
+pub(super) mod stub;
+
+use rig::LONG;
