@@ -2,6 +2,7 @@
 //! sysctls, and may say `unsafe`. All of it is blocking.
 
 pub mod hold;
+pub mod keeper;
 pub mod kernel;
 pub mod netns;
 pub mod nft;
