@@ -17,21 +17,32 @@ pub struct Report {
     pub figures: BTreeMap<&'static str, Figure>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {
-    pub value: f64,
+    /// None where it was not measured, and `missing` says why.
+    pub value: Option<f64>,
     pub unit: &'static str,
     pub goal: f64,
     pub ok: bool,
+    /// The least and the most of the rounds that the value is the median of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<[f64; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<&'static str>,
 }
 
 impl Figure {
     pub fn at_most(value: f64, unit: &'static str, goal: f64) -> Figure {
-        Figure { value, unit, goal, ok: value <= goal }
+        Figure { value: Some(value), unit, goal, ok: value <= goal, spread: None, missing: None }
     }
 
     pub fn at_least(value: f64, unit: &'static str, goal: f64) -> Figure {
-        Figure { value, unit, goal, ok: value >= goal }
+        Figure { value: Some(value), unit, goal, ok: value >= goal, spread: None, missing: None }
+    }
+
+    /// Never as good as one that was: what cannot be measured is not met.
+    pub fn not_measured(unit: &'static str, goal: f64, missing: &'static str) -> Figure {
+        Figure { value: None, unit, goal, ok: false, spread: None, missing: Some(missing) }
     }
 }
 
@@ -52,8 +63,16 @@ impl fmt::Display for Report {
         writeln!(f, "{:<34} {:>10} {:>10}  {:<12} OK", "FIGURE", "VALUE", "GOAL", "UNIT")?;
         for (name, figure) in &self.figures {
             let ok = if figure.ok { "yes" } else { "NO" };
-            let Figure { value, goal, unit, .. } = figure;
-            writeln!(f, "{name:<34} {value:>10.2} {goal:>10.2}  {unit:<12} {ok}")?;
+            let Figure { goal, unit, .. } = figure;
+            let value = figure.value.map_or("-".to_string(), |value| format!("{value:.2}"));
+            write!(f, "{name:<34} {value:>10} {goal:>10.2}  {unit:<12} {ok}")?;
+            if let Some([least, most]) = figure.spread {
+                write!(f, "{:width$}({least:.2} to {most:.2})", "", width = 4 - ok.len())?;
+            }
+            if let Some(missing) = figure.missing {
+                write!(f, "  not measured: {missing}")?;
+            }
+            writeln!(f)?;
         }
         let samples: Vec<String> = self.samples.iter().map(|(name, n)| format!("{name} {n}")).collect();
         writeln!(f, "\nsamples: {}", samples.join(", "))
@@ -95,5 +114,27 @@ mod tests {
     fn a_figure_knows_its_side_of_the_goal() {
         assert!(Figure::at_most(1.0, "ms", 1.5).ok && !Figure::at_most(2.0, "ms", 1.5).ok);
         assert!(Figure::at_least(2.0, "1/s", 1.5).ok && !Figure::at_least(1.0, "1/s", 1.5).ok);
+        // What is no number meets nothing.
+        assert!(!Figure::at_most(f64::NAN, "ms", 1.5).ok && !Figure::at_least(f64::NAN, "ms", 1.5).ok);
+    }
+
+    #[test]
+    fn what_was_not_measured_has_no_value_and_is_not_met() {
+        let mut report = Report::new("dns");
+        let missing = Figure::not_measured("ratio", 0.0, "install nsd");
+        let json = serde_json::to_value(&missing).expect("a figure is JSON");
+        assert_eq!((json["value"].is_null(), json["ok"].as_bool()), (true, Some(false)));
+        report.figures.insert("owned_over_nsd", missing);
+        assert!(!report.all_ok());
+        let text = report.to_string();
+        assert!(text.contains("not measured: install nsd") && !text.contains("yes"), "{text}");
+    }
+
+    #[test]
+    fn a_spread_stands_beside_its_figure() {
+        let mut report = Report::new("dns");
+        let spread = Some([0.91, 1.07]);
+        report.figures.insert("owned_over_nsd", Figure { spread, ..Figure::at_least(1.0, "ratio", 0.9) });
+        assert!(report.to_string().contains("(0.91 to 1.07)"), "{report}");
     }
 }

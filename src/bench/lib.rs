@@ -2,8 +2,10 @@
 //! Everything happens in namespaces made for it: the machine's own network is not touched.
 
 pub mod attach;
+pub mod dns;
 pub mod figure;
 pub mod machine;
+mod occupants;
 mod rig;
 pub mod scale;
 mod traffic;

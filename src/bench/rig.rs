@@ -1,8 +1,9 @@
 //! A host made for the occasion: a namespace, a daemon of our own in it, and containers' namespaces to attach.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,9 @@ use std::time::{Duration, Instant};
 use bowline_api::{Client, v1};
 use bowline_core::{Code, Error, Result};
 use bowline_linux::netns;
-use bowline_linux::process::OWN_PROGRAM;
+use bowline_linux::process::{Identity, OWN_PROGRAM};
+
+use crate::occupants;
 
 /// How long anything may take before the bench gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Rig {
     host: OwnedFd,
     dir: PathBuf,
+    config: Option<PathBuf>,
     daemon: Option<Child>,
     pub(crate) client: Client,
 }
@@ -26,6 +30,23 @@ pub(crate) struct Rig {
 impl Rig {
     /// In /run, so that the journal is in memory, as it is for the daemon of the machine.
     pub(crate) fn new() -> Result<Rig> {
+        let mut rig = Rig::idle()?;
+        rig.start()?;
+        Ok(rig)
+    }
+
+    /// With a configuration of its own, instead of the machine's.
+    pub(crate) fn configured(text: &str) -> Result<Rig> {
+        let mut rig = Rig::idle()?;
+        let path = rig.dir.join("config.toml");
+        fs::write(&path, text).map_err(|e| failed(&format!("write {}", path.display()), &e))?;
+        rig.config = Some(path);
+        rig.start()?;
+        Ok(rig)
+    }
+
+    /// A host on which no daemon runs yet.
+    fn idle() -> Result<Rig> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = PathBuf::from(format!("/run/bowline-bench-{}-{number}", std::process::id()));
@@ -33,9 +54,17 @@ impl Rig {
         let host = netns::create()?;
         bowline_linux::process::raise_loopback(&host)?;
         let client = Client::new(dir.join("s"));
-        let mut rig = Rig { host, dir, daemon: None, client };
-        rig.start()?;
-        Ok(rig)
+        Ok(Rig { host, dir, config: None, daemon: None, client })
+    }
+
+    /// Where its daemon and whatever else is of this host runs.
+    pub(crate) fn host(&self) -> &OwnedFd {
+        &self.host
+    }
+
+    /// For the files of a bench; it goes with the rig.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Returns how long it took until the daemon said that it is ready.
@@ -45,7 +74,12 @@ impl Rig {
         let mut command = Command::new(OWN_PROGRAM);
         command.arg("daemon").arg("--socket").arg(self.dir.join("s"));
         command.arg("--run-dir").arg(self.dir.join("run")).arg("--state-dir").arg(self.dir.join("state"));
+        command.args(self.config.iter().flat_map(|path| [OsStr::new("--config"), path.as_os_str()]));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        // Where the bench is itself run as a service, this daemon is none, and keeps nothing with who started the bench.
+        for of_a_service in ["NOTIFY_SOCKET", "FDSTORE", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(of_a_service);
+        }
         let child =
             netns::run(&self.host, move || command.spawn())?.map_err(|e| failed("start a daemon", &e))?;
         self.daemon = Some(child);
@@ -65,6 +99,20 @@ impl Rig {
         let Some(mut daemon) = self.daemon.take() else { return Ok(()) };
         daemon.kill().and_then(|()| daemon.wait()).map_err(|e| failed("kill the daemon", &e))?;
         Ok(())
+    }
+
+    /// As an administrator would: it is asked to end, and waited for.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        const SIGTERM: i32 = 15;
+        let asked = self.daemon_pid().and_then(Identity::of).map(Identity::open).transpose()?.flatten();
+        if let Some(process) = asked {
+            process.signal(SIGTERM)?;
+            if !process.wait(Some(PATIENCE))? {
+                return Err(Error::new(Code::Timeout, "stop the daemon"));
+            }
+        }
+        // It has ended, and this reaps it.
+        self.kill()
     }
 
     pub(crate) fn daemon_pid(&self) -> Option<u32> {
@@ -139,7 +187,8 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if let Err(error) = self.kill() {
+        // A daemon may have left a process that holds its sockets for the next one.
+        if let Err(error) = self.kill().and_then(|()| occupants::end_all(&self.host)) {
             eprintln!("bowline: {error}");
         }
         if let Err(error) = fs::remove_dir_all(&self.dir) {
