@@ -2,20 +2,23 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bowline_bench::{attach, scale};
+use bowline_bench::{attach, dns, scale};
 use bowline_cli::{BenchArgs, BenchCommand, ConfigArgs, DaemonArgs, LogFormat, Outer, Session};
 use bowline_core::Result;
 use bowline_core::kernel::Kernel;
-use bowline_core::place::{Door, Place};
+use bowline_core::place::{Door, Found, Place};
 use bowline_core::port::{HostPort, Protocol};
 use bowline_daemon::config::{self, Config};
-use bowline_daemon::{Listening, NoSockets, Sockets};
+use bowline_daemon::kept::{self, Opening};
+use bowline_daemon::{Leave, LeftAlone, Listening, NoSockets, Sockets};
+use bowline_dns::serve::Ears;
 use bowline_linux::hold::Socket;
+use bowline_linux::keeper::{self, Systemd};
 
 /// The exit code of a check that was made and said no.
 const CHECK_SAID_NO: u8 = 7;
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn daemon(args: DaemonArgs) -> Result<()> {
+    let keeper = if args.rehearse { Opening::default() } else { keeper(args.ready_fd) };
     let (kernel, sockets): (Arc<dyn Kernel>, Arc<dyn Sockets>) = if args.rehearse {
         (Arc::new(bowline_core::memory::Kernel::with_doors(inode)), Arc::new(NoSockets))
     } else {
@@ -50,6 +54,7 @@ fn daemon(args: DaemonArgs) -> Result<()> {
             LogFormat::Json => config::LogFormat::Json,
         }),
         ready: args.ready_fd.map(bowline_linux::process::take_ready_pipe).transpose()?,
+        keeper,
     };
     bowline_daemon::run(options, kernel, sockets)
 }
@@ -67,6 +72,63 @@ impl Sockets for HostSockets {
 
     fn dial(&self, place: Place, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {
         self.0.dial(place, protocol, to)
+    }
+
+    fn ears(&self, place: Place) -> Option<Ears> {
+        self.0.ears(place).map(ears)
+    }
+
+    fn adopt(&self, sockets: Vec<OwnedFd>) -> Result<(Place, Ears)> {
+        self.0.adopt(sockets).map(|(place, found)| (place, ears(found)))
+    }
+
+    fn anchor(&self, place: Place, socket: BorrowedFd<'_>, found: Found<'_>) -> Result<bool> {
+        self.0.anchor(place, socket, found)
+    }
+
+    fn when_left_alone(&self, tell: LeftAlone) -> Result<()> {
+        self.0.when_left_alone(tell)
+    }
+
+    fn leave(&self, place: Place) -> Option<Leave> {
+        self.0.leave_resolver(place).map(|leave| Box::new(leave) as Leave)
+    }
+
+    fn forget(&self, place: Place) {
+        self.0.forget_resolver(place);
+    }
+}
+
+fn ears(made: bowline_linux::Ears) -> Ears {
+    Ears { udp: made.udp, tcp: made.tcp }
+}
+
+/// Before anything else is opened, for what a service manager has opened is known by its numbers only. Whoever was promised
+/// the first of them for something else was not started by one.
+fn keeper(ready_fd: Option<i32>) -> Opening {
+    let systemd = match ready_fd {
+        Some(_) => Ok(None),
+        None => Systemd::found(|name| std::env::var_os(name)),
+    };
+    Opening::new(move |run_dir| {
+        let (keeper, kept) = keeper::open(run_dir, systemd?, kept::place_of)?;
+        Ok((Box::new(HostKeeper(keeper)), kept))
+    })
+}
+
+struct HostKeeper(keeper::Keeper);
+
+impl bowline_daemon::kept::Keeper for HostKeeper {
+    fn keep(&self, name: &str, sockets: &[BorrowedFd<'_>]) -> Result<()> {
+        self.0.keep(name, sockets)
+    }
+
+    fn forget(&self, name: &str) -> Result<()> {
+        self.0.forget(name)
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.0.settle()
     }
 }
 
@@ -121,6 +183,15 @@ fn bench(args: &BenchArgs, session: &Session) -> Result<u8> {
                 ..usual
             };
             scale::run(options, &tell)?
+        }
+        BenchCommand::Dns { ref parts, quick, rounds } => {
+            let usual = if quick { dns::Options::quick() } else { dns::Options::full() };
+            let options = dns::Options {
+                parts: parts.iter().map(|part| part.parse()).collect::<Result<_>>()?,
+                rounds: rounds.map_or(usual.rounds, usize::from),
+                ..usual
+            };
+            dns::run(&options, &tell)?
         }
     };
     if session.json {

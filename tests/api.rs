@@ -58,6 +58,35 @@ fn what_the_api_does_not_have_is_said_to_be_missing() {
 }
 
 #[test]
+fn a_query_that_is_not_understood_is_refused() {
+    let daemon = Daemon::start();
+    daemon.network("front", "10.9.0.0/24");
+    for (path, wanted) in [
+        ("/v1/dns/names?network=front", None),
+        ("/v1/dns/names?network=%66ront", None),
+        ("/v1/dns/names?", None),
+        ("/v1/dns/names?network=frond", Some(Code::NetworkNotFound)),
+        ("/v1/dns/names?net=front", Some(Code::InvalidRequest)),
+        ("/v1/dns/names?network=front&network=front", Some(Code::InvalidRequest)),
+        ("/v1/dns/log?after=3&limit=18446744073709551615", None),
+        ("/v1/dns/log?after=-1", Some(Code::InvalidRequest)),
+        ("/v1/dns/log?after=", Some(Code::InvalidRequest)),
+        ("/v1/dns/log?limit=18446744073709551616", Some(Code::InvalidRequest)),
+        ("/v1/dns/log?limit=%00", Some(Code::InvalidRequest)),
+    ] {
+        let answer = daemon.ask("GET", path, "");
+        match wanted {
+            None => assert_eq!(answer.status, 200, "{path}: {}", answer.text()),
+            Some(code) => {
+                let (found, failure) = answer.failure();
+                assert_eq!(found, code, "{path}: {failure:?}");
+                assert!(!failure.message.chars().any(char::is_control), "{path}: {failure:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_daemon_says_what_it_is_and_what_it_holds() {
     let daemon = Daemon::start();
     let client = daemon.client();

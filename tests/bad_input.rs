@@ -443,3 +443,40 @@ fn namespaces_and_drivers() {
     bed.refuses("POST", "/v1/endpoints/web/connect", &json!({ "network": "front" }), AlreadyConnected);
     bed.refuses("POST", "/v1/endpoints/web/disconnect", &json!({ "network": "back" }), NotConnected);
 }
+
+/// What has the wrong shape; what a wish may say is another matter.
+#[test]
+fn wishes_and_questions_of_another_shape() {
+    let bed = Bed::new();
+    for dns in [
+        json!([]),
+        json!("192.0.2.53"),
+        json!(null),
+        json!({ "servers": "192.0.2.53" }),
+        json!({ "servers": ["ten"] }),
+        json!({ "servers": ["192.0.2.53:53"] }),
+        json!({ "servers": ["fe80::1%eth0"] }),
+        json!({ "search": [1] }),
+        json!({ "options": { "ndots": 1 } }),
+        json!({ "links": ["db:sql"] }),
+        json!({ "links": [["db", "sql"]] }),
+        json!({ "links": [{ "alias": "sql" }] }),
+        json!({ "links": [{ "endpoint": "db", "name": "sql" }] }),
+        json!({ "nameservers": [] }),
+    ] {
+        let create = json!({ "name": "new", "netns": { "path": "/x" }, "dns": dns });
+        bed.refuses("POST", "/v1/endpoints", &create, InvalidRequest);
+    }
+    for question in [
+        json!({}),
+        json!(["web", "db", "A"]),
+        json!({ "name": 1 }),
+        json!({ "name": "db", "kind": 1 }),
+        json!({ "name": "db", "type": "A" }),
+        json!({ "name": "db", "endpoint": ["web"] }),
+    ] {
+        bed.refuses("POST", "/v1/dns/resolve", &question, InvalidRequest);
+    }
+    bed.refuses_network(json!({ "dns": "no" }), InvalidRequest);
+    bed.refuses_network(json!({ "dns": null }), InvalidRequest);
+}

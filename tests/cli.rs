@@ -1,5 +1,6 @@
 //! The command line on a daemon that rehearses: what it prints, what it prints it to, and what its exit code says.
 
+mod dns;
 mod endpoints;
 mod networks;
 mod ports;
@@ -221,8 +222,10 @@ fn units_are_named(value: &Value, path: &str) {
         "port_last",
         "suggestion",
         "elements",
+        "number",
+        "answers",
     ];
-    const UNITS: &[&str] = &["_bytes", "_ms", "_s"];
+    const UNITS: &[&str] = &["_bytes", "_ms", "_us", "_s"];
     match value {
         Value::Number(_) => {
             let key = path.rsplit('.').next().unwrap();
@@ -260,6 +263,10 @@ fn everything_is_there_as_json_with_units_in_the_names_of_keys() {
         "port publish web 8080:80 127.0.0.1:5300-5301:53-54/udp",
         "port ls",
         "port check 9090",
+        "dns ls",
+        "dns resolve web --endpoint web",
+        "dns log",
+        "dns flush",
         "port unpublish web 8080",
         "system firewall",
         "system release",
@@ -306,6 +313,9 @@ fn exit_codes_tell_what_kind_of_answer_it_was() {
         ("port publish web 8080:80x", 2),
         ("port unpublish web 8080", 3),
         ("port ls nobody", 3),
+        ("dns ls nowhere", 3),
+        ("dns resolve web --endpoint nobody", 3),
+        ("dns log", 0),
     ] {
         let ran = daemon.cli(line);
         assert_eq!(ran.code, Some(code), "{line}: {ran:?}");
@@ -426,6 +436,10 @@ fn the_configuration_is_checked_and_shown_with_its_origin() {
         ipv4 = ["10.20.0.0/16", "10.30.0.0/16"]  # FILE
         ipv4_size = 24  # default
         ipv6 = "random"  # default
+
+        [dns]
+        servers = ["host"]  # default
+        ttl_seconds = 5  # default
 
         [link]
         mtu = 1400  # FILE

@@ -10,6 +10,7 @@ mod api;
 mod bad_input;
 mod cli;
 mod docs;
+mod keeper;
 mod layers;
 mod limits;
 mod races;

@@ -141,6 +141,26 @@ impl Client {
         self.call(Method::Post, "/v1/firewall/release", None::<&()>)
     }
 
+    /// What endpoints are called, on one network or on all.
+    pub fn dns_names(&self, network: Option<&str>) -> Result<Vec<v1::DnsName>> {
+        let query = network.map(|name| format!("?network={}", escaped(name))).unwrap_or_default();
+        self.call(Method::Get, &format!("/v1/dns/names{query}"), None::<&()>)
+    }
+
+    pub fn dns_resolve(&self, question: &v1::DnsQuestion) -> Result<v1::DnsAnswer> {
+        self.call(Method::Post, "/v1/dns/resolve", Some(question))
+    }
+
+    /// Queries of a higher number than `after`: the newest `limit` of them, or all that are kept.
+    pub fn dns_log(&self, after: u64, limit: Option<u64>) -> Result<Vec<v1::DnsLine>> {
+        let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
+        self.call(Method::Get, &format!("/v1/dns/log?after={after}{limit}"), None::<&()>)
+    }
+
+    pub fn dns_flush(&self) -> Result<v1::Flushed> {
+        self.call(Method::Post, "/v1/dns/flush", None::<&()>)
+    }
+
     /// What happens from now on, until the daemon ends.
     pub fn events(&self) -> Result<impl Iterator<Item = Result<v1::Event>>> {
         let answer = http::send(&self.socket, Method::Get, "/v1/events", None, None)?;
@@ -183,15 +203,21 @@ fn path(parts: &[&str]) -> String {
     let mut path = "/v1".to_string();
     for part in parts {
         path.push('/');
-        for byte in part.bytes() {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
-                path.push(byte as char);
-            } else {
-                path.push_str(&format!("%{byte:02X}"));
-            }
-        }
+        path.push_str(&escaped(part));
     }
     path
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            escaped.push(byte as char);
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
 }
 
 fn good(answer: http::Answer) -> Result<http::Answer> {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
-use crate::routes::{Gives, ROUTES, Route};
+use crate::routes::{Gives, Query, ROUTES, Route};
 use crate::v1;
 
 #[derive(OpenApi)]
@@ -11,16 +11,25 @@ use crate::v1;
     v1::CreateEndpoint,
     v1::CreateNetwork,
     v1::Disconnect,
+    v1::DnsAnswer,
+    v1::DnsLine,
+    v1::DnsLink,
+    v1::DnsName,
+    v1::DnsNameKind,
+    v1::DnsQuestion,
+    v1::DnsWishes,
     v1::Drift,
     v1::Driver,
     v1::Dump,
     v1::Endpoint,
+    v1::EndpointDns,
     v1::EndpointState,
     v1::Event,
     v1::EventKind,
     v1::Expose,
     v1::Failure,
     v1::Firewall,
+    v1::Flushed,
     v1::GatewayMode,
     v1::Gso,
     v1::Health,
@@ -85,7 +94,15 @@ fn operation(route: &Route) -> Value {
             { "name": "name", "in": "path", "required": true, "description": "by name or id", "schema": { "type": "string" } }
         ]);
     }
+    if !route.query.is_empty() {
+        operation["parameters"] = route.query.iter().map(parameter).collect();
+    }
     operation
+}
+
+fn parameter(query: &Query) -> Value {
+    let kind = if query.number { "integer" } else { "string" };
+    json!({ "name": query.name, "in": "query", "required": false, "description": query.meaning, "schema": { "type": kind } })
 }
 
 fn good(gives: Gives) -> Value {

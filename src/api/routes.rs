@@ -18,7 +18,18 @@ pub struct Route {
     pub takes: Option<&'static str>,
     /// The type of a good answer's body.
     pub gives: Gives,
+    /// What may stand behind the path's `?`.
+    pub query: &'static [Query],
     pub summary: &'static str,
+}
+
+/// A word of a query, all of which may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query {
+    pub name: &'static str,
+    /// True where it is a whole number.
+    pub number: bool,
+    pub meaning: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +75,10 @@ pub enum Verb {
     CheckPort,
     ShowFirewall,
     ReleaseFirewall,
+    ListNames,
+    Resolve,
+    ShowQueries,
+    FlushNames,
     Prune,
 }
 
@@ -75,7 +90,13 @@ const fn route(
     gives: Gives,
     summary: &'static str,
 ) -> Route {
-    Route { method, path, verb, takes, gives, summary }
+    Route { method, path, verb, takes, gives, query: &[], summary }
+}
+
+impl Route {
+    const fn asks(self, query: &'static [Query]) -> Route {
+        Route { query, ..self }
+    }
 }
 
 use Gives::{Json, Many, Nothing, One, Stream};
@@ -244,6 +265,44 @@ pub const ROUTES: &[Route] = &[
         One("Firewall"),
         "Hand our tables back: until the next start, others may change them",
     ),
+    route(
+        Get,
+        "/v1/dns/names",
+        Verb::ListNames,
+        None,
+        Many("DnsName"),
+        "What endpoints are called, by network and name",
+    )
+    .asks(&[Query {
+        name: "network",
+        number: false,
+        meaning: "names on this network only, by name or id",
+    }]),
+    route(
+        Post,
+        "/v1/dns/resolve",
+        Verb::Resolve,
+        Some("DnsQuestion"),
+        One("DnsAnswer"),
+        "Look a name up as an endpoint would",
+    ),
+    route(
+        Get,
+        "/v1/dns/log",
+        Verb::ShowQueries,
+        None,
+        Many("DnsLine"),
+        "The last queries of endpoints, oldest first",
+    )
+    .asks(&[
+        Query { name: "after", number: true, meaning: "only those of a higher number" },
+        Query {
+            name: "limit",
+            number: true,
+            meaning: "at most so many of the newest; all that are kept when left out",
+        },
+    ]),
+    route(Post, "/v1/dns/flush", Verb::FlushNames, None, One("Flushed"), "Forget what servers have answered"),
     route(
         Post,
         "/v1/prune",

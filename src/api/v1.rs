@@ -1,5 +1,6 @@
 //! The wire types. Units are in the names; fields are only ever added.
 
+mod dns;
 mod endpoint;
 mod error;
 mod event;
@@ -7,6 +8,9 @@ mod network;
 mod port;
 mod system;
 
+pub use dns::{
+    DnsAnswer, DnsLine, DnsLink, DnsName, DnsNameKind, DnsQuestion, DnsWishes, EndpointDns, Flushed,
+};
 pub use endpoint::{
     CreateEndpoint, Disconnect, Endpoint, EndpointState, Interface, Join, Netns, NetnsStatus,
 };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::dns::DnsCommand;
 use crate::endpoint::EndpointCommand;
 use crate::help;
 use crate::host::HostCommand;
@@ -112,6 +113,12 @@ pub(crate) enum Command {
         command: PortCommand,
     },
 
+    /// See the names of endpoints, what they ask and what they are answered
+    Dns {
+        #[command(subcommand)]
+        command: DnsCommand,
+    },
+
     /// Follow what happens, one line each, until Ctrl-C
     Events,
 
@@ -129,6 +136,10 @@ pub(crate) enum Command {
 
     /// Run the daemon in the foreground
     Daemon(DaemonArgs),
+
+    /// Keep the daemon's sockets while it is away
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
 
     /// Check or show the daemon's configuration
     Config {
@@ -166,6 +177,7 @@ impl Command {
             Command::Network { .. }
             | Command::Endpoint { .. }
             | Command::Port { .. }
+            | Command::Dns { .. }
             | Command::Events
             | Command::System { .. } => true,
             // A bench starts daemons of its own. The client's version helps most where no daemon can be
@@ -174,6 +186,7 @@ impl Command {
             | Command::Version(_)
             | Command::Explain { .. }
             | Command::Daemon(_)
+            | Command::Keeper(_)
             | Command::Config { .. }
             | Command::Completion { .. }
             | Command::Man { .. } => false,
@@ -218,6 +231,17 @@ pub struct DaemonArgs {
     /// Die just before the nth kernel call, for tests.
     #[arg(long, hide = true)]
     pub kill_at_call: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeeperArgs {
+    /// The daemon's, where it finds the keeper
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: PathBuf,
+
+    /// Write a line to this descriptor when ready.
+    #[arg(long, hide = true)]
+    pub(crate) ready_fd: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -280,6 +304,20 @@ pub enum BenchCommand {
         /// Endpoints to connect
         #[arg(long, value_name = "N")]
         endpoints: Option<usize>,
+    },
+    /// How fast names are answered, beside NSD and aardvark-dns, under a flood and over a restart
+    Dns {
+        /// Only these parts; all of them if none is named
+        #[arg(value_name = "PART", value_parser = ["owned", "forwarded", "flood", "restart"])]
+        parts: Vec<String>,
+
+        /// A short run, for a first impression
+        #[arg(long)]
+        quick: bool,
+
+        /// How often each server has its turn
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+        rounds: Option<u16>,
     },
 }
 

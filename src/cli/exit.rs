@@ -32,6 +32,7 @@ pub fn code(code: Code) -> u8 {
         | Code::InvalidOption
         | Code::InvalidPort
         | Code::InvalidRate
+        | Code::InvalidDns
         | Code::InvalidRules
         | Code::InvalidNetns
         | Code::NetnsIsHost
@@ -41,6 +42,7 @@ pub fn code(code: Code) -> u8 {
         | Code::EndpointNotFound
         | Code::NotConnected
         | Code::NotPublished
+        | Code::NoResolver
         | Code::NetnsGone => NOT_FOUND,
         Code::SubnetOverlap
         | Code::NetworkExists
@@ -103,6 +105,7 @@ mod tests {
               2 BWL-1111 the options do not go together
               2 BWL-1112 the port is not usable
               2 BWL-1113 the rate is not usable
+              2 BWL-1114 the DNS setting is not usable
               3 BWL-1201 there is no such network
               3 BWL-1202 there is no such endpoint
               4 BWL-1203 the network exists already
@@ -118,6 +121,7 @@ mod tests {
               4 BWL-1213 what is there already is not ours
               4 BWL-1214 the port is taken
               3 BWL-1215 the port is not published
+              3 BWL-1216 the endpoint has no resolver
               2 BWL-1301 that is not a network namespace
               3 BWL-1302 the network namespace is gone
               2 BWL-1303 the network namespace is the host's own

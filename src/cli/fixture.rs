@@ -1,5 +1,6 @@
 //! The whole command line against a daemon that answers from a list.
 
+mod dns;
 mod fake;
 mod flow;
 mod publish;
@@ -138,6 +139,7 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         trusted_interfaces: vec!["wg0".into()],
         gso: v1::Gso::Auto,
         gso_max_bytes: Some(196_608),
+        dns: true,
         bridge: Some("bl-front".into()),
         labels: BTreeMap::new(),
         created_unix_ms: CREATED,
@@ -164,6 +166,7 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         trusted_interfaces: Vec::new(),
         gso: v1::Gso::On,
         gso_max_bytes: None,
+        dns: false,
         bridge: Some("bl-back".into()),
         labels: labels(&[("tier", "data\u{1b}[31m")]),
         host_netns: Some(v1::NetnsStatus { cookie: 77, path: Some("/run/netns/lab".into()) }),
@@ -180,6 +183,7 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         trusted_interfaces: Vec::new(),
         mtu_bytes: 0,
         gso_max_bytes: None,
+        dns: false,
         endpoints: Vec::new(),
         ..front.clone()
     };
@@ -222,6 +226,20 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         netns: v1::NetnsStatus { cookie: 4711, path: Some("/run/netns/web".into()) },
         interfaces: vec![card, inner],
         ports: ports(),
+        exposed: vec![
+            v1::Expose { port: 9000, port_last: Some(9001), protocol: v1::Protocol::Udp },
+            v1::Expose { port: 443, port_last: None, protocol: v1::Protocol::Tcp },
+        ],
+        dns: Some(v1::EndpointDns {
+            servers: vec!["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()],
+            search: vec!["example.org".into()],
+            options: vec!["ndots:2".into(), "rotate".into()],
+            links: vec![
+                v1::DnsLink { endpoint: "db".into(), alias: Some("sql".into()) },
+                v1::DnsLink { endpoint: "cache\u{1b}[2J".into(), alias: None },
+            ],
+            resolv_conf: "nameserver 127.0.0.11\nsearch example.org\noptions ndots:2 rotate\n".into(),
+        }),
         antispoof: true,
         labels: labels(&[("owner", "a\nb")]),
         created_unix_ms: CREATED,
@@ -234,11 +252,76 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         netns: v1::NetnsStatus { cookie: 4712, path: None },
         interfaces: Vec::new(),
         ports: Vec::new(),
+        exposed: Vec::new(),
+        dns: None,
         antispoof: false,
         labels: BTreeMap::new(),
         ..web.clone()
     };
     vec![web, old]
+}
+
+/// Of every kind, and one of another network.
+pub(crate) fn dns_names() -> Vec<v1::DnsName> {
+    let web = v1::DnsName {
+        name: "web".into(),
+        kind: v1::DnsNameKind::Endpoint,
+        endpoint: "web".into(),
+        network: "front".into(),
+        addresses: vec!["10.9.0.129".parse().unwrap(), "fd00:9::2".parse().unwrap()],
+    };
+    let called = |name: &str, kind| v1::DnsName { name: name.into(), kind, ..web.clone() };
+    let sql = v1::DnsName {
+        endpoint: "db".into(),
+        network: "back".into(),
+        addresses: vec!["10.8.0.2".parse().unwrap()],
+        ..called("sql", v1::DnsNameKind::Alias)
+    };
+    vec![
+        sql,
+        called("api", v1::DnsNameKind::Alias),
+        called("ffff456789ab", v1::DnsNameKind::Id),
+        web.clone(),
+        called("web.example", v1::DnsNameKind::Hostname),
+    ]
+}
+
+/// Answered here, by a server that is hostile, and by nobody.
+pub(crate) fn dns_lines() -> Vec<v1::DnsLine> {
+    let here = v1::DnsLine {
+        number: 1,
+        time_unix_ms: CREATED,
+        endpoint: "web".into(),
+        name: "DB".into(),
+        kind: "A".into(),
+        outcome: "NOERROR".into(),
+        answers: vec!["10.8.0.2".into(), "10.8.0.3".into()],
+        from: "here".into(),
+        took_us: 9,
+    };
+    let server = v1::DnsLine {
+        number: 2,
+        time_unix_ms: CREATED + 1,
+        name: "a\u{1b}[2J.de".into(),
+        kind: "TYPE65".into(),
+        outcome: "NXDOMAIN".into(),
+        answers: Vec::new(),
+        from: "192.0.2.53:53".into(),
+        took_us: 12_345,
+        ..here.clone()
+    };
+    let nobody = v1::DnsLine {
+        number: 3,
+        time_unix_ms: CREATED + 2,
+        endpoint: "db".into(),
+        name: ".".into(),
+        kind: "AAAA".into(),
+        outcome: "SERVFAIL".into(),
+        from: "nobody".into(),
+        took_us: 2_000_000,
+        ..server.clone()
+    };
+    vec![here, server, nobody]
 }
 
 /// Of every kind: all addresses, a range, one of IPv6, and one that no port of the host leads to.

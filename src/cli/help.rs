@@ -8,7 +8,7 @@ use clap::Command;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Start here", &["run", "network", "endpoint", "port"]),
     ("Commands in namespaces", &["ps", "exec", "shell", "logs", "stop", "kill", "wait", "rm"]),
-    ("Look closer", &["events", "system", "explain", "version"]),
+    ("Look closer", &["dns", "events", "system", "explain", "version"]),
     ("Set up", &["daemon", "config", "bench", "completion", "man"]),
 ];
 

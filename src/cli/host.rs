@@ -15,7 +15,8 @@ mod shelf;
 mod tests;
 mod words;
 
-use bowline_core::Result;
+use bowline_api::v1::Endpoint;
+use bowline_core::{Code, Result};
 use clap::{ArgAction, Subcommand};
 
 use crate::io::Io;
@@ -82,6 +83,16 @@ impl HostCommand {
             | HostCommand::Wait(_)
             | HostCommand::Minder(_) => false,
         }
+    }
+}
+
+/// What `run` started finds names where the daemon answers for it now: that changes with the first network with DNS that it
+/// joins, and with the last that it leaves. All else has no files of ours.
+pub(crate) fn follow(endpoint: &Endpoint, session: &Session) -> Result<()> {
+    match shelf::Shelf::new(session.hosts_dir()).find(&endpoint.name) {
+        Ok(place) => files::follow(&place, endpoint.dns.as_ref()),
+        Err(error) if error.code == Code::EndpointNotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -2,6 +2,7 @@
 //! Data goes to standard output, all else to standard error, and the exit code says what kind of answer it was.
 
 mod args;
+mod dns;
 mod endpoint;
 mod events;
 pub mod exit;
@@ -28,6 +29,7 @@ mod template;
 mod time;
 mod usage;
 mod version;
+mod wishes;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -99,6 +101,7 @@ fn execute(
         Command::Network { command } => network::execute(command, session, io),
         Command::Endpoint { command } => endpoint::execute(command, session, io),
         Command::Port { command } => port::execute(command, session, io),
+        Command::Dns { command } => dns::execute(command, session, io),
         Command::Events => events::execute(session, io),
         Command::System { command } => system::execute(&command, session, io),
         Command::Explain { code } => explain::execute(code.as_deref(), session, io),
@@ -106,6 +109,10 @@ fn execute(
         Command::Completion { shell } => manual::completion(shell, io),
         Command::Man { dir } => manual::pages(dir.as_deref(), io),
         Command::Daemon(args) => (outer.daemon)(DaemonArgs { socket, ..args }).map(|()| exit::OK),
+        Command::Keeper(args) => {
+            let ready = args.ready_fd.map(bowline_linux::process::take_ready_pipe).transpose()?;
+            bowline_linux::keeper::live(&args.run_dir, ready).map(|()| exit::OK)
+        }
         Command::Config { command } => {
             let text = match command {
                 ConfigCommand::Check(args) => (outer.config_check)(args)?,

@@ -12,6 +12,7 @@ use bowline_core::{Code, Result};
 use clap::Subcommand;
 
 use crate::exit;
+use crate::host;
 use crate::io::Io;
 use crate::join::JoinArgs;
 use crate::report;
@@ -164,7 +165,8 @@ fn remove(names: &[String], force: bool, session: &Session, io: &mut Io<'_>) -> 
                 for member in session.client.network(name)?.endpoints {
                     match session.client.disconnect(&member.id, name) {
                         Err(error) if error.code != Code::NotConnected => return Err(error),
-                        Ok(_) | Err(_) => (),
+                        Ok(left) => host::follow(&left, session)?,
+                        Err(_) => (),
                     }
                 }
                 session.client.remove_network(name)
@@ -217,16 +219,20 @@ fn connect(
             io.note(session, &crate::endpoint::joined(&connected.name, card));
         }
     }
+    host::follow(&connected, session)?;
     Ok(exit::OK)
 }
 
 fn disconnect(network: &str, endpoint: &str, force: bool, session: &Session, io: &mut Io<'_>) -> Result<u8> {
     match session.client.disconnect(endpoint, network) {
-        Ok(left) if session.json => io.json(&left)?,
-        Err(error) if !(force && error.code == Code::NotConnected) => {
-            return Err(suggest(error, &session.client, &[network], &[endpoint]));
+        Ok(left) => {
+            if session.json {
+                io.json(&left)?;
+            }
+            host::follow(&left, session)?;
         }
-        Ok(_) | Err(_) => (),
+        Err(error) if force && error.code == Code::NotConnected => (),
+        Err(error) => return Err(suggest(error, &session.client, &[network], &[endpoint])),
     }
     Ok(exit::OK)
 }

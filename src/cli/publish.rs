@@ -16,7 +16,7 @@ pub(crate) struct PublishArgs {
     #[arg(short = 'P', long, requires = "expose")]
     publish_all: bool,
 
-    /// A port for --publish-all: PORT[-LAST][/PROTO]; may be given again
+    /// A port that it listens at, for SRV records and --publish-all: PORT[-LAST][/PROTO]; may be given again
     #[arg(long, value_name = "PORT", value_parser = spec::expose)]
     expose: Vec<Expose>,
 

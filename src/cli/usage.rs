@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::Command;
+use crate::dns::DnsCommand;
 use crate::endpoint::EndpointCommand;
 use crate::exit;
 use crate::io::Io;
@@ -134,6 +135,7 @@ pub(crate) fn template_has_a_use(command: &Command, session: &Session) -> Result
         Command::Network { command: NetworkCommand::Ls(_) | NetworkCommand::Inspect { .. } }
             | Command::Endpoint { command: EndpointCommand::Ls { .. } | EndpointCommand::Inspect { .. } }
             | Command::Port { command: PortCommand::Ls { .. } }
+            | Command::Dns { command: DnsCommand::Ls { .. } }
     );
     match &session.template {
         Some(template) if !used => {

@@ -12,7 +12,7 @@ use crate::name::Id;
 use crate::network::{Network, Subnet};
 use crate::place::Place;
 use crate::plan::Change;
-use crate::state::{LinkKey, Route, State, SysctlKey};
+use crate::state::{Link, LinkKey, Route, State, SysctlKey};
 
 /// What a host needs before its first network: the firewall's frame, and packets forwarded.
 pub fn host(place: Place, ipv6: bool) -> State {
@@ -51,6 +51,16 @@ pub fn default_routes<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'
             to: any.parse().expect("a default route's destination"),
             via: gateway(interface, through, family),
         });
+    }
+    state
+}
+
+/// Where names are asked for, for an endpoint that is on a network with names.
+pub fn resolver<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>) -> State {
+    let mut state = State::default();
+    if endpoint.interfaces.iter().any(|i| network(i.network).is_some_and(|n| n.dns)) {
+        state.links.insert(LinkKey::loopback(endpoint.place), Link::loopback());
+        state.resolvers.insert(endpoint.place);
     }
     state
 }

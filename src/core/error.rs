@@ -101,6 +101,7 @@ codes! {
     InvalidOption = 1111, "the options do not go together";
     InvalidPort = 1112, "the port is not usable";
     InvalidRate = 1113, "the rate is not usable";
+    InvalidDns = 1114, "the DNS setting is not usable";
     NetworkNotFound = 1201, "there is no such network";
     EndpointNotFound = 1202, "there is no such endpoint";
     NetworkExists = 1203, "the network exists already";
@@ -116,6 +117,7 @@ codes! {
     LinkExists = 1213, "what is there already is not ours";
     PortTaken = 1214, "the port is taken";
     NotPublished = 1215, "the port is not published";
+    NoResolver = 1216, "the endpoint has no resolver";
     InvalidNetns = 1301, "that is not a network namespace";
     NetnsGone = 1302, "the network namespace is gone";
     NetnsIsHost = 1303, "the network namespace is the host's own";

@@ -26,6 +26,8 @@ pub struct Network {
     /// BIG TCP: the super-packet size in force, or None for the kernel's own.
     pub gso: Option<u32>,
     pub internal: bool,
+    /// Whether its members find each other by name.
+    pub dns: bool,
     pub isolation: Isolation,
     pub neighbours: Neighbours,
     pub masquerade: bool,

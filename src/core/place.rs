@@ -38,3 +38,13 @@ impl fmt::Display for Door {
         }
     }
 }
+
+/// How others find a container's namespace, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// By a path that led there when somebody looked. If it does not now, it has gone.
+    Seen(&'a str),
+    /// By a path that may be one of another mount namespace, where we cannot see it.
+    By(&'a str),
+    Nowhere,
+}

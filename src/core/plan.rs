@@ -11,7 +11,7 @@ use ipnetwork::IpNetwork;
 use crate::firewall::{Element, Slot};
 use crate::place::Place;
 use crate::port::{HostPort, Published};
-use crate::state::{Addr, Kind, Link, LinkKey, Route, State, SysctlKey};
+use crate::state::{Addr, Kind, Link, LinkKey, RESOLVER, Route, State, SysctlKey};
 
 /// One step. Making it twice is the same as making it once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,13 @@ pub enum Change {
     DelAddr(Addr),
     AddRoute(Route),
     DelRoute(Route),
+    /// Makes the sockets that answer at 127.0.0.11, and leads its port 53 to them.
+    AddResolver {
+        place: Place,
+    },
+    DelResolver {
+        place: Place,
+    },
 }
 
 /// The steps that turn `seen` into `wanted`. Nothing where they agree.
@@ -84,6 +91,7 @@ pub fn diff(seen: &State, wanted: &State) -> Vec<Change> {
 
     let stale_routes = seen.routes.difference(&wanted.routes).filter(|r| !leaving.contains(&r.link));
     plan.extend(stale_routes.cloned().map(Change::DelRoute));
+    plan.extend(seen.resolvers.difference(&wanted.resolvers).map(|&place| Change::DelResolver { place }));
     let stale_addrs = seen.addrs.difference(&wanted.addrs).filter(|a| !leaving.contains(&a.link));
     plan.extend(stale_addrs.cloned().map(Change::DelAddr));
     plan.extend(leaving.iter().filter_map(|key| deletion(key, seen, &leaving)));
@@ -160,6 +168,9 @@ pub fn diff(seen: &State, wanted: &State) -> Vec<Change> {
             .map(Change::AddRoute),
     );
 
+    // It is heard by way of the loopback, which is up by now.
+    plan.extend(wanted.resolvers.difference(&seen.resolvers).map(|&place| Change::AddResolver { place }));
+
     for gone in seen.elements.difference(&wanted.elements).filter(|e| !replaced.contains(*e)) {
         let (place, element) = gone;
         if wanted.frames.contains(place) || !seen.frames.contains(place) {
@@ -214,7 +225,9 @@ impl Change {
             | Change::DelElement { place, .. }
             | Change::HoldPort { place, .. }
             | Change::FreePort { place, .. }
-            | Change::ForgetFlows { place, .. } => *place,
+            | Change::ForgetFlows { place, .. }
+            | Change::AddResolver { place }
+            | Change::DelResolver { place } => *place,
             Change::AddLink { key, .. } | Change::SetLink { key, .. } | Change::DelLink { key } => key.place,
             Change::SetSysctl { key, .. } => key.place,
             Change::AddAddr(addr) | Change::DelAddr(addr) => addr.link.place,
@@ -235,7 +248,9 @@ impl Change {
             | Change::DelElement { .. }
             | Change::HoldPort { .. }
             | Change::FreePort { .. }
-            | Change::ForgetFlows { .. } => false,
+            | Change::ForgetFlows { .. }
+            | Change::AddResolver { .. }
+            | Change::DelResolver { .. } => false,
             Change::AddLink { key, link: made, .. } | Change::SetLink { key, link: made } => {
                 key == link || port_of(key, made)
             }
@@ -275,6 +290,8 @@ impl fmt::Display for Change {
             Change::DelAddr(addr) => write!(f, "- {} addr {}", addr.link, addr.net),
             Change::AddRoute(route) => write!(f, "+ route {route}"),
             Change::DelRoute(route) => write!(f, "- route {route}"),
+            Change::AddResolver { place } => write!(f, "+ {place} resolver {RESOLVER}"),
+            Change::DelResolver { place } => write!(f, "- {place} resolver {RESOLVER}"),
         }
     }
 }

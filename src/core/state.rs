@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnetwork::IpNetwork;
 
@@ -14,6 +14,9 @@ use crate::name::{Id, LinkName};
 use crate::place::Place;
 use crate::port::HostPort;
 use crate::rate::Rate;
+
+/// Where every container's programs ask for names.
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
@@ -27,6 +30,8 @@ pub struct State {
     pub elements: BTreeSet<(Place, Element)>,
     /// Ports of the host that are bound, so that nobody else can have them.
     pub held: BTreeSet<(Place, HostPort)>,
+    /// The namespaces in which 127.0.0.11 is ours to answer at.
+    pub resolvers: BTreeSet<Place>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,6 +111,7 @@ impl State {
         self.frames.extend(other.frames);
         self.elements.extend(other.elements);
         self.held.extend(other.held);
+        self.resolvers.extend(other.resolvers);
     }
 
     pub fn set_sysctl(&mut self, place: Place, path: impl Into<String>, value: impl Into<String>) {
@@ -132,6 +138,7 @@ impl State {
             frames: self.frames.iter().filter(|&&p| p == place).copied().collect(),
             elements: self.elements.iter().filter(|(p, _)| *p == place).cloned().collect(),
             held: self.held.iter().filter(|(p, _)| *p == place).copied().collect(),
+            resolvers: self.resolvers.iter().filter(|&&p| p == place).copied().collect(),
         }
     }
 }
@@ -268,6 +275,7 @@ impl fmt::Display for State {
             .iter()
             .try_for_each(|(key, value)| writeln!(f, "{} {} = {value}", key.place, key.path))?;
         self.addrs.iter().try_for_each(|addr| writeln!(f, "{} addr {}", addr.link, addr.net))?;
-        self.routes.iter().try_for_each(|route| writeln!(f, "route {route}"))
+        self.routes.iter().try_for_each(|route| writeln!(f, "route {route}"))?;
+        self.resolvers.iter().try_for_each(|place| writeln!(f, "{place} resolver {RESOLVER}"))
     }
 }

@@ -38,6 +38,7 @@ impl World {
             }
             all.extend(driver::default_routes(endpoint, find));
             all.extend(driver::published::state(endpoint, find));
+            all.extend(driver::resolver(endpoint, find));
         }
         all
     }
@@ -65,6 +66,7 @@ fn network(n: u8) -> impl Strategy<Value = Network> {
                 mtu: Mtu::new(mtu, true).unwrap(),
                 gso: yes[1].then_some(196_608),
                 internal: yes[2],
+                dns: !yes[1] || yes[2],
                 isolation,
                 neighbours,
                 masquerade: yes[0] != yes[1],
@@ -155,6 +157,7 @@ fn sabotage(state: &mut State, seed: usize) {
     state.routes.retain(|_| stays());
     state.elements.retain(|_| stays());
     state.held.retain(|_| stays());
+    state.resolvers.retain(|_| stays());
     state.sysctls.retain(|_, _| stays());
     state.links.values_mut().for_each(|link| link.up = stays());
 }

@@ -2,6 +2,7 @@
 
 mod keys;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use bowline_api::v1;
@@ -27,6 +28,10 @@ pub struct Config {
     /// None follows the uplink.
     pub mtu: Option<u32>,
     pub gso: v1::Gso,
+    /// Where names are asked for that are not ours; None for the servers of this host's resolv.conf.
+    pub dns_servers: Option<Vec<IpAddr>>,
+    /// For how long a name of ours may be remembered, in seconds.
+    pub dns_ttl: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +141,19 @@ impl Config {
             "off" => v1::Gso::Off,
             _ => return Err(bad("link.gso", "it is none of auto, on and off", "gso = \"auto\"")),
         };
+        let dns_servers = match value("dns.servers") {
+            "host" => None,
+            text => {
+                let servers: Result<Vec<IpAddr>, _> = text.split(',').map(|ip| ip.trim().parse()).collect();
+                Some(servers.map_err(|_| {
+                    bad("dns.servers", "they are not all addresses", "servers = [\"192.0.2.53\"]")
+                })?)
+            }
+        };
+        let dns_ttl =
+            value("dns.ttl_seconds").parse().ok().filter(|ttl| *ttl <= 86_400).ok_or_else(|| {
+                bad("dns.ttl_seconds", "it is not 0 to 86400, which is a day", "ttl_seconds = 5")
+            })?;
         Ok(Config {
             group: value("daemon.group").to_string(),
             log: value("daemon.log").to_string(),
@@ -145,6 +163,8 @@ impl Config {
             ipv6,
             mtu,
             gso,
+            dns_servers,
+            dns_ttl,
         })
     }
 }

@@ -3,14 +3,16 @@
 pub mod config;
 mod dirs;
 pub mod hooks;
+pub mod kept;
 mod labels;
 pub mod manager;
 mod ready;
 mod relay;
+mod resolver;
 pub mod run;
 mod server;
 mod sockets;
 pub mod store;
 
 pub use run::{Options, run};
-pub use sockets::{Listening, NoSockets, Sockets};
+pub use sockets::{Leave, LeftAlone, Listening, NoSockets, Sockets};

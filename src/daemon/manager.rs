@@ -11,6 +11,8 @@ mod hooks;
 mod hosts;
 mod index;
 mod keeper;
+mod known;
+mod names;
 mod networks;
 mod ports;
 mod reaper;
@@ -34,6 +36,7 @@ use tokio::sync::broadcast;
 
 use crate::config::Config;
 use crate::relay::Relays;
+use crate::resolver::{Resolver, Settings};
 use crate::sockets::Sockets;
 use crate::store::Store;
 use hosts::Hosts;
@@ -47,6 +50,7 @@ pub struct Manager {
     kernel: Arc<dyn Kernel>,
     sockets: Arc<dyn Sockets>,
     relays: OnceLock<Relays>,
+    resolver: Arc<Resolver>,
     rules: Mutex<hooks::Rules>,
     /// The daemon's own namespace, where networks live unless a caller brings another.
     host: Place,
@@ -85,13 +89,14 @@ impl std::fmt::Debug for Manager {
 
 impl Manager {
     /// Loads what is remembered. The kernel is not touched before [`Manager::recover`].
-    pub fn new(
+    pub(crate) fn new(
         kernel: Arc<dyn Kernel>,
         sockets: Arc<dyn Sockets>,
         host: Place,
         store: Store,
         config: Config,
         paths: Paths,
+        resolver: Arc<Resolver>,
     ) -> Result<Manager> {
         let mut random = std::fs::File::open("/dev/urandom")
             .map_err(|e| Error::new(Code::Internal, "open /dev/urandom").because(e))?;
@@ -109,6 +114,7 @@ impl Manager {
             kernel,
             sockets,
             relays: OnceLock::new(),
+            resolver,
             rules: Mutex::default(),
             host,
             store,
@@ -130,7 +136,9 @@ impl Manager {
     /// the socket's group stay until the next start.
     pub fn reload(&self) -> Result<()> {
         let path = self.paths.config_given.then_some(self.paths.config.as_path());
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Config::load(path)?;
+        let config = Config::load(path)?;
+        self.resolver.configure(Settings::of(&config));
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         self.reload_hooks()
     }
 

@@ -16,8 +16,10 @@ use bowline_core::{Code, Context, Error, Result};
 use tokio::runtime::Runtime;
 
 use crate::config::{self, Config, LogFormat};
+use crate::kept::{Keeper, Kept, NoKeeper, Opening};
 use crate::manager::{Manager, Paths};
 use crate::ready::Ready;
+use crate::resolver::{Resolver, Settings};
 use crate::server::{self, Shared, Socket};
 use crate::sockets::Sockets;
 use crate::store::{Boot, Store};
@@ -36,6 +38,8 @@ pub struct Options {
     pub log_format: Option<LogFormat>,
     /// Written to, and closed, when the daemon is ready.
     pub ready: Option<fs::File>,
+    /// Who keeps sockets while no daemon runs.
+    pub keeper: Opening,
 }
 
 /// Serves until a signal ends it.
@@ -61,16 +65,41 @@ pub fn run(options: Options, kernel: Arc<dyn Kernel>, sockets: Arc<dyn Sockets>)
     let socket = Socket::bind(&paths.socket, &config.group)?;
     let socket_path = paths.socket.clone();
     let pid_file = paths.run_dir.join("daemon.pid");
-    let served = Manager::new(kernel, sockets, host, store, config, paths)
-        .and_then(|manager| serve(&Arc::new(manager), socket, &pid_file, options.ready, begun));
+    let (keeper, kept) = options.keeper.open(&paths.run_dir).unwrap_or_else(|error| {
+        // Worth less than a daemon that is there.
+        tracing::warn!(code = %error.code, "nothing is kept over a restart: {error}");
+        (Box::new(NoKeeper), Kept::new())
+    });
+    let resolver = resolver(&sockets, keeper, &config, &paths)?;
+    let served = Manager::new(kernel, sockets, host, store, config, paths, resolver)
+        .and_then(|manager| serve(&Arc::new(manager), kept, socket, &pid_file, options.ready, begun));
     // Nothing of the containers' is touched: they work on without us.
     Socket::remove(&socket_path);
     drop(fs::remove_file(&pid_file));
     served
 }
 
+fn resolver(
+    sockets: &Arc<dyn Sockets>,
+    keeper: Box<dyn Keeper>,
+    config: &Config,
+    paths: &Paths,
+) -> Result<Arc<Resolver>> {
+    let resolver = Resolver::start(sockets.clone(), keeper, Settings::of(config), &paths.run_dir)?;
+    let resolver = Arc::new(resolver);
+    let told = Arc::downgrade(&resolver);
+    sockets.when_left_alone(Box::new(move |place| {
+        if let Some(resolver) = told.upgrade() {
+            resolver.let_die(place);
+        }
+    }))?;
+    resolver.follow()?;
+    Ok(resolver)
+}
+
 fn serve(
     manager: &Arc<Manager>,
+    kept: Kept,
     socket: Socket,
     pid_file: &Path,
     tell: Option<fs::File>,
@@ -84,7 +113,7 @@ fn serve(
     let hold = ready.hold("the first look at the kernel");
     manager.relay_on(runtime.handle().clone());
     let notices = manager.watch()?;
-    manager.recover()?;
+    manager.recover(kept)?;
     let reaper = manager.clone();
     let reaping = spawn("bowline-reap", move || reaper.reap())?;
     let watched = Arc::downgrade(manager);

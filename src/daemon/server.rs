@@ -74,11 +74,16 @@ async fn handle(
     if verb == Verb::Events {
         return answer::events(shared.manager.events());
     }
+    let uri = request.uri().clone();
     let bytes = match body::read(request.into_body()).await {
         Ok(bytes) => bytes,
         Err(error) => return answer::failure(&error),
     };
-    let done = tokio::task::spawn_blocking(move || verbs::run(verb, &shared, caller, &name, &bytes)).await;
+    let done = tokio::task::spawn_blocking(move || {
+        let asked = verbs::Asked { caller, name: &name, uri: &uri, body: &bytes };
+        verbs::run(verb, &shared, asked)
+    })
+    .await;
     match done {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {

@@ -1,13 +1,14 @@
-//! The host's sockets, which the core's `Kernel` does not speak of: what is relayed in user space needs them.
+//! The sockets that the core's `Kernel` does not speak of: what is relayed in user space needs them, and the resolver.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use bowline_core::Result;
-use bowline_core::place::Place;
+use bowline_core::place::{Found, Place};
 use bowline_core::port::{HostPort, Protocol};
+use bowline_core::{Code, Error, Result};
+use bowline_dns::serve::Ears;
 
 /// A socket that holds a port, shared with its holder.
 #[derive(Debug, Clone)]
@@ -33,9 +34,35 @@ pub trait Sockets: Send + Sync {
     /// The socket that holds a port, made to hear. None where there is none that could.
     fn listen(&self, place: Place, port: &HostPort) -> Result<Option<Listening>>;
 
-    /// A socket in that namespace on its way to an endpoint; it does not block.
+    /// A socket in that namespace on its way to an endpoint or a server; it does not block. In a container's, once it
+    /// is anchored there.
     fn dial(&self, place: Place, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd>;
+
+    /// The sockets of the resolver that was made in a container's namespace. Who takes them has them: once for each time
+    /// that they are made.
+    fn ears(&self, place: Place) -> Option<Ears>;
+
+    /// Takes up a resolver's sockets that were kept while the daemon was away.
+    fn adopt(&self, sockets: Vec<OwnedFd>) -> Result<(Place, Ears)>;
+
+    /// Watches who else keeps a namespace in which we have a socket, which keeps it as well. Whether its path leads there.
+    fn anchor(&self, place: Place, socket: BorrowedFd<'_>, found: Found<'_>) -> Result<bool>;
+
+    /// Whom to tell when nobody else seems to keep an anchored namespace any more.
+    fn when_left_alone(&self, tell: LeftAlone) -> Result<()>;
+
+    /// What takes a resolver's traces out of its namespace, once its sockets are closed; the namespace is kept until it is
+    /// called or dropped. None where there is no way in.
+    fn leave(&self, place: Place) -> Option<Leave>;
+
+    /// The resolver's sockets there are closed, or about to be.
+    fn forget(&self, place: Place);
 }
+
+pub type Leave = Box<dyn FnOnce() -> Result<()> + Send>;
+
+/// What is done about a namespace that nobody but us keeps.
+pub type LeftAlone = Box<dyn Fn(Place) + Send + Sync>;
 
 /// Of a kernel without any.
 #[derive(Debug, Clone, Copy)]
@@ -49,4 +76,26 @@ impl Sockets for NoSockets {
     fn dial(&self, _: Place, _: Protocol, _: SocketAddr) -> io::Result<OwnedFd> {
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    fn ears(&self, _: Place) -> Option<Ears> {
+        None
+    }
+
+    fn adopt(&self, _: Vec<OwnedFd>) -> Result<(Place, Ears)> {
+        Err(Error::new(Code::Internal, "take up kept sockets").because("this kernel has none"))
+    }
+
+    fn anchor(&self, _: Place, _: BorrowedFd<'_>, _: Found<'_>) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn when_left_alone(&self, _: LeftAlone) -> Result<()> {
+        Ok(())
+    }
+
+    fn leave(&self, _: Place) -> Option<Leave> {
+        None
+    }
+
+    fn forget(&self, _: Place) {}
 }

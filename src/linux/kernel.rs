@@ -4,6 +4,7 @@
 mod address;
 mod apply;
 mod bury;
+mod ears;
 mod facts;
 mod guest;
 mod host;
@@ -19,15 +20,15 @@ mod watch;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bowline_core::firewall::Element;
 use bowline_core::firewall::hooks::Hooks;
 use bowline_core::kernel::{Facts, Obstacle, Scope, Tell};
 use bowline_core::name::LinkName;
-use bowline_core::place::{Door, Place};
+use bowline_core::place::{Door, Found, Place};
 use bowline_core::plan::Change;
 use bowline_core::port::{HostPort, Ports, Protocol};
 use bowline_core::state::State;
@@ -35,9 +36,12 @@ use bowline_core::{Code, Error, Result};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use crate::anchor::Anchors;
 use crate::foreign::firewalld::Bridges;
 use crate::nft::Nft;
+use crate::resolver::Ears;
 use crate::{dial, fault, foreign, hold, netns};
+use ears::Resolvers;
 use guest::Guest;
 use host::Host;
 
@@ -53,6 +57,8 @@ pub struct Kernel {
     guests: Mutex<HashMap<Place, Opened>>,
     /// Closed when the kernel is dropped: the watching threads end by it.
     leashes: Mutex<Vec<(Place, OwnedFd)>>,
+    resolvers: Arc<Resolvers>,
+    anchors: OnceLock<Anchors>,
     /// Those of our own namespace that firewalld, where it runs, has in a zone.
     bridges: Bridges,
 }
@@ -83,6 +89,8 @@ impl Kernel {
             others: Mutex::new(HashMap::new()),
             guests: Mutex::new(HashMap::new()),
             leashes: Mutex::new(Vec::new()),
+            resolvers: Arc::default(),
+            anchors: OnceLock::new(),
             bridges: Bridges::at(Path::new(SYSTEM_BUS)),
         })
     }
@@ -102,10 +110,54 @@ impl Kernel {
         self.host_or_closed(place)?.listen(port)
     }
 
-    /// A socket in a host's namespace on its way to an endpoint.
+    /// A socket in a host's namespace, or in a container's that is anchored, on its way to an endpoint or a server.
     pub fn dial(&self, place: Place, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {
+        if let Some(dialled) = self.resolvers.dial(place, protocol, to) {
+            return dialled;
+        }
         let host = self.host_or_closed(place).map_err(io::Error::other)?;
         host.enter(|| Ok(dial::dial(protocol, to))).map_err(io::Error::other)?
+    }
+
+    /// The sockets of the resolver that was made in a container's namespace, once for each time that they were made.
+    pub fn ears(&self, place: Place) -> Option<Ears> {
+        self.resolvers.take(place)
+    }
+
+    /// Takes up a resolver's sockets that another process kept.
+    pub fn adopt(&self, sockets: Vec<OwnedFd>) -> Result<(Place, Ears)> {
+        self.resolvers.adopt(sockets)
+    }
+
+    /// Watches who else keeps the namespace that a socket of ours is in, and keeps. Whether its path leads there.
+    pub fn anchor(&self, place: Place, socket: BorrowedFd<'_>, found: Found<'_>) -> Result<bool> {
+        let failed = |e| Error::new(Code::Kernel, "know the namespace of a socket").because(e);
+        self.resolvers.lead_in(place, socket)?;
+        match self.anchors.get() {
+            Some(anchors) => anchors.hold(place, dial::namespace_of(socket).map_err(failed)?.as_fd(), found),
+            None => Ok(false),
+        }
+    }
+
+    /// Whom to tell when nobody else seems to keep an anchored namespace.
+    pub fn when_left_alone(&self, tell: Box<dyn Fn(Place) + Send + Sync>) -> Result<()> {
+        // It is asked for once, at the start.
+        drop(self.anchors.set(Anchors::new(tell)?));
+        Ok(())
+    }
+
+    /// What takes a resolver's rewriting out of its namespace, to be called when its sockets are closed. The namespace is kept
+    /// until then.
+    pub fn leave_resolver(&self, place: Place) -> Option<impl FnOnce() -> Result<()> + Send + use<>> {
+        self.resolvers.leave(place)
+    }
+
+    /// The resolver's sockets there are closed, or about to be.
+    pub fn forget_resolver(&self, place: Place) {
+        if let Some(anchors) = self.anchors.get() {
+            anchors.forget(place);
+        }
+        self.resolvers.forget(place);
     }
 
     /// What firewalld is told of. It knows the daemon's own namespace only.

@@ -8,13 +8,17 @@ pub mod netns;
 pub mod nft;
 pub mod process;
 
+mod anchor;
 mod conntrack;
 mod dial;
 mod fault;
 mod foreign;
 mod netlink;
+mod resolver;
 mod sysctl;
 
-pub use dial::reset_on_close;
+pub use anchor::{Anchors, Tell};
+pub use dial::{Pool, dial_at, reset_on_close};
 pub use hold::raise_file_limit;
 pub use kernel::{Kernel, Options};
+pub use resolver::Ears;

@@ -6,6 +6,7 @@ mod element;
 mod frame;
 mod hooks;
 mod refusal;
+pub(crate) mod rewrite;
 mod rule;
 mod seen;
 mod socket;

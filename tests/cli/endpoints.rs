@@ -30,15 +30,16 @@ fn endpoints_are_listed_and_shown() {
         &daemon,
         "endpoint show web",
         &expect![[r#"
-        web
-          state       live
-          namespace   /run/netns/web, cookie COOKIE
-          created     TIME
-          id          ID
-          INTERFACE  NETWORK  ADDRESSES                 GATEWAY               MAC                MTU   ALIASES
-          eth0       front    10.9.0.5/24               10.9.0.254 (default)  02:00:00:00:00:05  1500  api,www
-          eth1       back     10.8.0.2/24,fd00:8::2/64  -                     02:00:00:00:00:06  1400  -
-    "#]],
+            web
+              state       live
+              namespace   /run/netns/web, cookie COOKIE
+              resolver    127.0.0.11
+              created     TIME
+              id          ID
+              INTERFACE  NETWORK  ADDRESSES                 GATEWAY               MAC                MTU   ALIASES
+              eth0       front    10.9.0.5/24               10.9.0.254 (default)  02:00:00:00:00:05  1500  api,www
+              eth1       back     10.8.0.2/24,fd00:8::2/64  -                     02:00:00:00:00:06  1400  -
+        "#]],
     );
     shows(
         &daemon,

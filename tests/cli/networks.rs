@@ -64,6 +64,7 @@ fn networks_are_shown_to_people() {
               driver      bridge bl-front, MTU 1500
               subnet      10.9.0.0/24, gateway 10.9.0.254, 3 of 254 addresses used
               access      members reach one another; from outside only published ports are open; they leave under the host's address
+              names       members find one another by name
               label       tier=web
               created     TIME
               id          ID
@@ -75,6 +76,7 @@ fn networks_are_shown_to_people() {
               subnet      10.8.0.0/24, gateway 10.8.0.1, 2 of 254 addresses used
               subnet      fd00:8::/64, gateway fd00:8::1, 2 addresses used
               access      members reach neither one another nor anything outside
+              names       members find one another by name
               created     TIME
               id          ID
               ENDPOINT  INTERFACE  ADDRESSES                 MAC                PORTS
@@ -85,20 +87,21 @@ fn networks_are_shown_to_people() {
         &daemon,
         "network show empty none",
         &expect![[r#"
-        empty
-          driver      bridge bl-empty, MTU 1500
-          subnet      10.7.0.0/30, gateway 10.7.0.1, 1 of 2 addresses used
-          access      members reach one another; from outside only published ports are open, and to no other network of this host; they leave under their own addresses
-          created     TIME
-          id          ID
-          endpoints   none
+            empty
+              driver      bridge bl-empty, MTU 1500
+              subnet      10.7.0.0/30, gateway 10.7.0.1, 1 of 2 addresses used
+              access      members reach one another; from outside only published ports are open, and to no other network of this host; they leave under their own addresses
+              names       members find one another by name
+              created     TIME
+              id          ID
+              endpoints   none
 
-        none
-          driver      none
-          created     TIME
-          id
-          endpoints   none
-    "#]],
+            none
+              driver      none
+              created     TIME
+              id
+              endpoints   none
+        "#]],
     );
 }
 

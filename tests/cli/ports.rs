@@ -58,15 +58,16 @@ fn ports_are_published_listed_and_taken_back() {
         &daemon,
         "network show front",
         &expect![[r#"
-        front
-          driver      bridge bl-front, MTU 1500
-          subnet      10.9.0.0/24, gateway 10.9.0.1, 2 of 254 addresses used
-          access      members reach one another; from outside only published ports are open; they leave under the host's address
-          created     TIME
-          id          ID
-          ENDPOINT  INTERFACE  ADDRESSES    MAC                PORTS
-          web       eth0       10.9.0.2/24  MAC  *:8080->80/tcp, 127.0.0.1:5300-5302->53-55/udp
-    "#]],
+            front
+              driver      bridge bl-front, MTU 1500
+              subnet      10.9.0.0/24, gateway 10.9.0.1, 2 of 254 addresses used
+              access      members reach one another; from outside only published ports are open; they leave under the host's address
+              names       members find one another by name
+              created     TIME
+              id          ID
+              ENDPOINT  INTERFACE  ADDRESSES    MAC                PORTS
+              web       eth0       10.9.0.2/24  MAC  *:8080->80/tcp, 127.0.0.1:5300-5302->53-55/udp
+        "#]],
     );
     says(
         &daemon,
@@ -204,17 +205,18 @@ fn gateway_modes_and_trusted_interfaces_are_shown() {
         &daemon,
         "network show lab",
         &expect![[r#"
-        lab
-          driver      bridge bl-lab, MTU 1500
-          subnet      10.9.0.0/24, gateway 10.9.0.1, 1 of 254 addresses used
-          subnet      fd00:9::/64, gateway fd00:9::1, 1 addresses used
-          access      members reach one another; from outside only published ports are open; they leave under the host's address by IPv4, else under their own
-          gateway     IPv6 routed: members are reached at their own addresses, on published ports only
-          trusted     eth1, wg0: what comes from there reaches every port of members
-          created     TIME
-          id          ID
-          endpoints   none
-    "#]],
+            lab
+              driver      bridge bl-lab, MTU 1500
+              subnet      10.9.0.0/24, gateway 10.9.0.1, 1 of 254 addresses used
+              subnet      fd00:9::/64, gateway fd00:9::1, 1 addresses used
+              access      members reach one another; from outside only published ports are open; they leave under the host's address by IPv4, else under their own
+              gateway     IPv6 routed: members are reached at their own addresses, on published ports only
+              names       members find one another by name
+              trusted     eth1, wg0: what comes from there reaches every port of members
+              created     TIME
+              id          ID
+              endpoints   none
+        "#]],
     );
     daemon.cli("network update lab --no-trusted-interfaces").good();
     shows(

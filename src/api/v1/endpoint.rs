@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Expose, Port, PublishSpec};
+use super::{DnsWishes, EndpointDns, Expose, Port, PublishSpec};
 
 /// A namespace to be connected to one or more networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -22,12 +22,14 @@ pub struct CreateEndpoint {
     pub networks: Vec<Join>,
     #[serde(default)]
     pub publish: Vec<PublishSpec>,
-    /// Ports that its programs listen at.
+    /// Ports that its programs listen at. Others find them by SRV records such as `_80._tcp.web`.
     #[serde(default)]
     pub expose: Vec<Expose>,
     /// Publish every exposed port at a free port of the host.
     #[serde(default)]
     pub publish_all: bool,
+    #[serde(default)]
+    pub dns: DnsWishes,
     /// Drop what it sends under addresses that are not its own.
     #[serde(default = "yes")]
     pub antispoof: bool,
@@ -50,6 +52,7 @@ impl CreateEndpoint {
             publish: Vec::new(),
             expose: Vec::new(),
             publish_all: false,
+            dns: DnsWishes::default(),
             antispoof: true,
             labels: BTreeMap::new(),
         }
@@ -119,6 +122,12 @@ pub struct Endpoint {
     pub interfaces: Vec<Interface>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
+    /// Ports that it said its programs listen at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<Expose>,
+    /// Its resolver; absent where no network of its has DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<EndpointDns>,
     #[serde(default = "yes")]
     pub antispoof: bool,
     pub labels: BTreeMap<String, String>,

@@ -51,6 +51,9 @@ pub struct CreateNetwork {
     pub trusted_interfaces: Vec<String>,
     #[serde(default)]
     pub gso: Gso,
+    /// Members find one another by name.
+    #[serde(default = "yes")]
+    pub dns: bool,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// The namespace that the network is made in; the daemon's own when left out. Its path is how it is found again.
@@ -181,6 +184,9 @@ pub struct Network {
     /// The super-packet size in force; absent where it is the kernel's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gso_max_bytes: Option<u32>,
+    /// Members find one another by name.
+    #[serde(default)]
+    pub dns: bool,
     /// The bridge's name in the host's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
@@ -253,6 +259,7 @@ impl CreateNetwork {
             gateway_mode_ipv6: GatewayMode::Nat,
             trusted_interfaces: Vec::new(),
             gso: Gso::Auto,
+            dns: true,
             labels: BTreeMap::new(),
             host_netns: None,
         }

@@ -12,6 +12,7 @@ use crate::network::pair;
 use crate::publish::PublishArgs;
 use crate::session::Session;
 use crate::similar::suggest;
+use crate::wishes::DnsArgs;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +23,7 @@ Examples:
   bowline endpoint create web --netns /run/netns/web --network front --ip 10.9.0.5 --alias api
   bowline endpoint create db --netns pid:1234 --network front --network back:ip=10.8.0.5,alias=sql
   bowline endpoint create web --netns web --network front -p 8080:80 --rate-out 10mbit
+  bowline endpoint create web --netns web --network front --dns 192.0.2.53 --link db:sql
 
 A namespace given by path or name is found again when the daemon restarts; one of a
 process is not. With several networks, write what you want of each behind its name.";
@@ -44,6 +46,9 @@ pub(crate) struct CreateArgs {
 
     #[command(flatten)]
     ports: PublishArgs,
+
+    #[command(flatten)]
+    dns: DnsArgs,
 
     /// The host name under which it is found [default: its name]
     #[arg(long, value_name = "NAME")]
@@ -102,12 +107,12 @@ impl CreateArgs {
                     .fix("write them behind the network: --network front:ip=10.9.0.5,alias=api"));
             }
         };
-        Ok(self.ports.over(CreateEndpoint {
+        Ok(self.ports.over(self.dns.over(CreateEndpoint {
             hostname: self.hostname,
             networks,
             labels: self.labels.into_iter().collect(),
             ..CreateEndpoint::named(self.name, netns)
-        }))
+        })))
     }
 }
 
@@ -138,19 +143,19 @@ mod tests {
         check(
             "create web --netns web",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[],"publish":[],"expose":[],"publish_all":false,"antispoof":true,"labels":{}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
             ]],
         );
         check(
             "create web --netns pid:1 --network front --ip 10.9.0.5 --alias api",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"front","interface":null,"ip":"10.9.0.5","ip6":null,"mac":null,"aliases":["api"],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"antispoof":true,"labels":{}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"front","interface":null,"ip":"10.9.0.5","ip6":null,"mac":null,"aliases":["api"],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
             ]],
         );
         check(
             "create web --netns /proc/1/ns/net --network a:ip6=fd00::5 --network b",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":"fd00::5","mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"antispoof":true,"labels":{}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":"fd00::5","mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
             ]],
         );
         check(
@@ -160,7 +165,7 @@ mod tests {
         check(
             "create web --netns web --network a --network b:rate-in=1mbit --rate-in 10mbit --rate-out 500k",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":10000000,"rate_out_bits_per_s":500000,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":1000000,"rate_out_bits_per_s":500000,"netns":null}],"publish":[],"expose":[],"publish_all":false,"antispoof":true,"labels":{}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":10000000,"rate_out_bits_per_s":500000,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":1000000,"rate_out_bits_per_s":500000,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
             ]],
         );
         check(
@@ -170,7 +175,13 @@ mod tests {
         check(
             "create web --netns web -p 8080:80 -p 127.0.0.1:5300-5301:53-54/udp -P --expose 443 --expose 9000-9001/udp --no-antispoof",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[],"publish":[{"host_ip":null,"host_port":8080,"host_port_last":null,"port":80,"port_last":null,"protocol":"tcp"},{"host_ip":"127.0.0.1","host_port":5300,"host_port_last":5301,"port":53,"port_last":54,"protocol":"udp"}],"expose":[{"port":443,"port_last":null,"protocol":"tcp"},{"port":9000,"port_last":9001,"protocol":"udp"}],"publish_all":true,"antispoof":false,"labels":{}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[],"publish":[{"host_ip":null,"host_port":8080,"host_port_last":null,"port":80,"port_last":null,"protocol":"tcp"},{"host_ip":"127.0.0.1","host_port":5300,"host_port_last":5301,"port":53,"port_last":54,"protocol":"udp"}],"expose":[{"port":443,"port_last":null,"protocol":"tcp"},{"port":9000,"port_last":9001,"protocol":"udp"}],"publish_all":true,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":false,"labels":{}}"#
+            ]],
+        );
+        check(
+            "create web --netns web --dns 192.0.2.53 --dns ::1 --dns-search a.example --dns-opt ndots:2 --dns-option rotate --link db:sql --link cache",
+            &expect![[
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":["192.0.2.53","::1"],"search":["a.example"],"options":["ndots:2","rotate"],"links":[{"endpoint":"db","alias":"sql"},{"endpoint":"cache","alias":null}]},"antispoof":true,"labels":{}}"#
             ]],
         );
         check(
@@ -180,7 +191,7 @@ mod tests {
         check(
             "create web --netns /x --network a --gw-priority -1 --hostname h --label k=v",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":"h","networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":-1,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"antispoof":true,"labels":{"k":"v"}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":"h","networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":-1,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{"k":"v"}}"#
             ]],
         );
     }

@@ -1,11 +1,12 @@
 //! Endpoints for people: one line each, or one card.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
-use bowline_api::v1::{Endpoint, EndpointState, Interface};
+use bowline_api::v1::{DnsLink, Endpoint, EndpointDns, EndpointState, Interface};
 use bowline_core::rate::Rate;
 
-use crate::port::view::{all, shown};
+use crate::port::view::{all, exposed, shown};
 use crate::screen::{Screen, clean};
 use crate::table::{Table, first_and_more};
 use crate::time::rfc3339;
@@ -54,6 +55,12 @@ pub(super) fn card(endpoint: &Endpoint, screen: &Screen) -> String {
     for port in &endpoint.ports {
         line("published", &shown(port));
     }
+    if !endpoint.exposed.is_empty() {
+        line("exposed", &endpoint.exposed.iter().map(exposed).collect::<Vec<_>>().join(", "));
+    }
+    if let Some(dns) = &endpoint.dns {
+        names(dns, &mut line);
+    }
     for card in &endpoint.interfaces {
         if let Some(rates) = rates(card) {
             line("rate", &format!("{}: {rates}", card.name));
@@ -68,6 +75,23 @@ pub(super) fn card(endpoint: &Endpoint, screen: &Screen) -> String {
     line("created", &rfc3339(endpoint.created_unix_ms));
     line("id", &endpoint.id);
     format!("{}\n{card}{}", clean(&endpoint.name), interfaces(endpoint, screen))
+}
+
+/// What it asked of its resolver; what it did not ask for is this host's.
+fn names(dns: &EndpointDns, line: &mut impl FnMut(&str, &str)) {
+    let servers: Vec<String> = dns.servers.iter().map(IpAddr::to_string).collect();
+    line("resolver", "127.0.0.11");
+    for (key, values) in [("servers", &servers), ("search", &dns.search), ("options", &dns.options)] {
+        if !values.is_empty() {
+            line(key, &values.join(", "));
+        }
+    }
+    for DnsLink { endpoint, alias } in &dns.links {
+        match alias {
+            Some(alias) => line("link", &format!("{endpoint} as {alias}")),
+            None => line("link", endpoint),
+        }
+    }
 }
 
 /// `at most 10mbit in, 5mbit out`
@@ -130,6 +154,13 @@ mod tests {
               published   127.0.0.1:5300-5310->53-63/udp
               published   [::1]:8080->80/tcp
               published   443/tcp
+              exposed     9000-9001/udp, 443/tcp
+              resolver    127.0.0.11
+              servers     192.0.2.53, 2001:db8::53
+              search      example.org
+              options     ndots:2, rotate
+              link        db as sql
+              link        cache\u{1b}[2J
               rate        eth0: at most 10mbit in, 1500mbit out
               rate        eth1: at most 1500mbit out
               label       owner=a\nb

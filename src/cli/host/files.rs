@@ -1,24 +1,26 @@
 //! The files in /etc that a command has for itself, and the same ones for whoever enters with `ip netns exec`.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use bowline_api::v1::Interface;
+use bowline_api::v1::{EndpointDns, Interface};
 use bowline_core::name::Name;
 use bowline_core::{Code, Error, Result};
 use bowline_linux::process::Bind;
 
 use super::record::Spec;
 use super::shelf::Place;
+use crate::wishes::DnsArgs;
 
 /// Where `ip netns exec NAME` looks for files to put over those of /etc.
 const NETNS_ETC: &str = "/etc/netns";
 
+const RESOLVER: &str = "resolv.conf";
+
 /// Those that `ip netns exec` needs: it sets no host name.
-const LINKED: [&str; 2] = ["hosts", "resolv.conf"];
+const LINKED: [&str; 2] = ["hosts", RESOLVER];
 
 /// Writes the files, and says what to put where. What this host lacks cannot be put over, and is not missed.
 pub(super) fn write(
@@ -26,12 +28,12 @@ pub(super) fn write(
     spec: &Spec,
     hostname: &str,
     interfaces: &[Interface],
+    dns: Option<&EndpointDns>,
 ) -> Result<Vec<Bind>> {
-    let here = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let contents = [
         ("hosts", hosts(spec, hostname, interfaces)),
         ("hostname", format!("{hostname}\n")),
-        ("resolv.conf", resolver(&spec.dns, &here)),
+        (RESOLVER, names(spec, dns)),
     ];
     let mut binds = Vec::new();
     for (name, content) in contents {
@@ -42,6 +44,36 @@ pub(super) fn write(
         }
     }
     Ok(binds)
+}
+
+/// Writes into the file that a command has as its /etc/resolv.conf. In place, for it has that very file, by whatever name.
+pub(super) fn follow(place: &Place, dns: Option<&EndpointDns>) -> Result<()> {
+    let path = place.file(RESOLVER);
+    let failed = |e: &std::io::Error| {
+        Error::new(Code::StateUnwritable, format!("write {}", path.display())).because(e)
+    };
+    let mut file = match File::options().read(true).write(true).open(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        file => file.map_err(|e| failed(&e))?,
+    };
+    let wanted = names(&place.spec()?, dns);
+    let mut there = String::new();
+    file.read_to_string(&mut there).map_err(|e| failed(&e))?;
+    if there == wanted {
+        return Ok(());
+    }
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(wanted.as_bytes())
+    };
+    write(&mut file).map_err(|e| failed(&e))
+}
+
+/// What the daemon says where it answers for names, else what the host says.
+fn names(spec: &Spec, dns: Option<&EndpointDns>) -> String {
+    let here = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    dns.map_or_else(|| resolver(&spec.resolver, &here()), |dns| dns.resolv_conf.clone())
 }
 
 /// /etc/hosts: loopback, itself by each of its addresses, and what was asked for.
@@ -71,20 +103,25 @@ pub(super) fn hosts(spec: &Spec, hostname: &str, interfaces: &[Interface]) -> St
     text
 }
 
-/// /etc/resolv.conf: the host's own, with other servers where some were asked for.
-pub(super) fn resolver(servers: &[IpAddr], here: &str) -> String {
-    if servers.is_empty() {
-        return here.to_string();
+/// /etc/resolv.conf where no resolver of ours is: the host's own, with what was asked for in place of what it says of that.
+pub(super) fn resolver(asked: &DnsArgs, here: &str) -> String {
+    let DnsArgs { servers, search, options, links: _ } = asked;
+    let kept = |line: &&str| match line.split_whitespace().next() {
+        Some("nameserver") => servers.is_empty(),
+        Some("search" | "domain") => search.is_empty(),
+        Some("options") => options.is_empty(),
+        // Notes on who made the file and how are about the host's, as it is.
+        _ => servers.is_empty() && search.is_empty() && options.is_empty(),
+    };
+    let mut lines: Vec<String> = servers.iter().map(|ip| format!("nameserver {ip}")).collect();
+    lines.extend(here.lines().filter(kept).map(str::to_string));
+    if !search.is_empty() && *search != ["."] {
+        lines.push(format!("search {}", search.join(" ")));
     }
-    let mut text: String = servers.iter().map(|ip| format!("nameserver {ip}\n")).collect();
-    let kept = here
-        .lines()
-        .filter(|line| matches!(line.split_whitespace().next(), Some("search" | "domain" | "options")));
-    kept.for_each(|line| {
-        text.push_str(line);
-        text.push('\n');
-    });
-    text
+    if !options.is_empty() {
+        lines.push(format!("options {}", options.join(" ")));
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// Shows the files to `ip netns exec`, as links, by which they are known as ours. Where the administrator has put

@@ -10,7 +10,7 @@ use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use bowline_api::v1::{CreateEndpoint, Join, Netns};
+use bowline_api::v1::{CreateEndpoint, EndpointDns, Join, Netns};
 use bowline_api::{Client, Code, Context, Error, Result};
 use bowline_linux::netns;
 use bowline_linux::process::{
@@ -107,9 +107,10 @@ impl<'a> Life<'a> {
         let (enter, private) = match &spec.wiring {
             Wiring::Host => (Vec::new(), self.on_the_host()?),
             Wiring::Own(joins) => {
-                let netns = self.own_namespace(joins)?;
+                let (netns, dns) = self.own_namespace(joins)?;
                 let hostname = spec.hostname.as_deref().unwrap_or(&spec.name);
-                let binds = files::write(self.place, spec, hostname, &self.state.interfaces)?;
+                let interfaces = &self.state.interfaces;
+                let binds = files::write(self.place, spec, hostname, interfaces, dns.as_ref())?;
                 (vec![netns], Some(Private { hostname: Some(hostname.to_string()), binds, sysfs: true }))
             }
         };
@@ -125,8 +126,8 @@ impl<'a> Life<'a> {
         })
     }
 
-    /// A namespace with a name and with interfaces on all networks that were asked for.
-    fn own_namespace(&mut self, joins: &[Join]) -> Result<OwnedFd> {
+    /// A namespace with a name and with interfaces on all networks that were asked for, and the resolver it has there.
+    fn own_namespace(&mut self, joins: &[Join]) -> Result<(OwnedFd, Option<EndpointDns>)> {
         let netns = netns::create()?;
         process::raise_loopback(&netns)?;
         // By what it is known when the name is taken away again.
@@ -146,12 +147,12 @@ impl<'a> Life<'a> {
             fd: Some(u32::try_from(netns.as_raw_fd()).expect("an open file has a number")),
             path: path.to_str().map(str::to_string),
         };
-        let wish = self.spec.ports.clone().over(CreateEndpoint {
+        let wish = self.spec.ports.clone().over(self.spec.resolver.clone().over(CreateEndpoint {
             hostname: self.spec.hostname.clone(),
             networks: joins.to_vec(),
             labels: self.spec.labels.clone(),
             ..CreateEndpoint::named(&self.spec.name, handed_over)
-        });
+        }));
         let made = self.client.create_endpoint(&wish).map_err(|error| {
             let networks: Vec<&str> = joins.iter().map(|join| join.network.as_str()).collect();
             suggest(error, self.client, &networks, &[])
@@ -161,19 +162,19 @@ impl<'a> Life<'a> {
         self.state.ports = made.ports;
         self.place.record(&self.state)?;
         files::link(self.place)?;
-        Ok(netns)
+        Ok((netns, made.dns))
     }
 
     /// The host's own network: only what was asked for differs from the host.
     fn on_the_host(&self) -> Result<Option<Private>> {
         let spec = self.spec;
-        if spec.hostname.is_none() && spec.add_hosts.is_empty() && spec.dns.is_empty() {
+        if spec.hostname.is_none() && spec.add_hosts.is_empty() && spec.resolver.is_empty() {
             return Ok(None);
         }
         let here = process::hostname()?.to_string_lossy().into_owned();
         let hostname = spec.hostname.as_deref().unwrap_or(&here);
-        let mut binds = files::write(self.place, spec, hostname, &[])?;
-        if spec.dns.is_empty() {
+        let mut binds = files::write(self.place, spec, hostname, &[], None)?;
+        if spec.resolver.is_empty() {
             binds.retain(|bind| !bind.target.ends_with("resolv.conf"));
         }
         Ok(Some(Private { hostname: spec.hostname.clone(), binds, sysfs: false }))

@@ -11,6 +11,7 @@ use bowline_linux::process::Identity;
 use serde::{Deserialize, Serialize};
 
 use crate::publish::PublishArgs;
+use crate::wishes::DnsArgs;
 
 /// spec.json: all that `run` was told, with every relative thing made absolute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +29,11 @@ pub(super) struct Spec {
     pub(super) called_in: Option<Os>,
     pub(super) user: Option<String>,
     pub(super) add_hosts: Vec<(String, IpAddr)>,
-    pub(super) dns: Vec<IpAddr>,
     pub(super) labels: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) ports: PublishArgs,
+    #[serde(default)]
+    pub(super) resolver: DnsArgs,
     pub(super) detached: bool,
     /// Forget it when the command ends.
     pub(super) remove: bool,

@@ -23,6 +23,7 @@ use crate::network::pair;
 use crate::publish::PublishArgs;
 use crate::report;
 use crate::session::Session;
+use crate::wishes::DnsArgs;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +31,7 @@ Examples:
   bowline run -it --network front -- bash
   bowline run -d --name web -p 8080:80 --network front -- python3 -m http.server 80
   bowline run -d --name db --network front:ip=10.9.0.5,alias=sql --network back -- ./db
+  bowline run --network front --link db:sql -- psql -h sql
   ip netns exec web ss -ltn
 
 Without --network, the command is on the network 'lan', which is made when it is first
@@ -95,9 +97,8 @@ pub(crate) struct RunArgs {
     #[arg(long = "add-host", value_name = "NAME:IP", value_parser = host_line)]
     add_hosts: Vec<(String, IpAddr)>,
 
-    /// A name server, instead of this machine's; may be given again
-    #[arg(long, value_name = "IP")]
-    dns: Vec<IpAddr>,
+    #[command(flatten)]
+    resolver: DnsArgs,
 
     /// A label of yours; may be given again
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE", value_parser = pair)]
@@ -223,6 +224,11 @@ impl RunArgs {
                 .because("there is nothing to publish or to check: its ports are this host's own")
                 .fix("leave --publish, --expose and --no-antispoof out"));
         }
+        if wiring == Wiring::Host && !self.resolver.links.is_empty() {
+            return Err(Error::new(Code::InvalidOption, "run with --network host")
+                .because("a link is for a network that both are on")
+                .fix("leave --link out, or write --add-host NAME:IP"));
+        }
         Ok(Spec {
             name: String::new(),
             wiring,
@@ -233,7 +239,7 @@ impl RunArgs {
             called_in: called_in.map(Os::from),
             user: self.user,
             add_hosts: self.add_hosts,
-            dns: self.dns,
+            resolver: self.resolver,
             labels: self.labels.into_iter().collect(),
             ports: self.ports,
             detached: self.detach,

@@ -1,12 +1,12 @@
 //! What can be told of hosts without starting one.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::io::{Read, Seek};
 use std::sync::Barrier;
 use std::thread;
 
 use bowline_api::Code;
-use bowline_api::v1::{Interface, Join};
+use bowline_api::v1::{EndpointDns, Interface, Join};
 use bowline_linux::process::{Identity, User};
 use clap::{Args, FromArgMatches};
 use expect_test::expect;
@@ -19,6 +19,7 @@ use super::{files, life, list};
 use crate::fixture::{Scratch, ports};
 use crate::join::{self, JoinArgs};
 use crate::publish::PublishArgs;
+use crate::wishes::DnsArgs;
 
 fn spec() -> Spec {
     Spec {
@@ -31,9 +32,9 @@ fn spec() -> Spec {
         called_in: Some(Os::from("/")),
         user: None,
         add_hosts: Vec::new(),
-        dns: Vec::new(),
         labels: [("tier".to_string(), "front".to_string())].into(),
         ports: PublishArgs::default(),
+        resolver: DnsArgs::default(),
         detached: true,
         remove: false,
     }
@@ -168,14 +169,69 @@ fn a_command_finds_itself_by_all_its_names() {
 }
 
 #[test]
-fn other_name_servers_keep_the_search_list() {
+fn what_was_asked_of_a_resolver_goes_in_place_of_what_the_host_says_of_that() {
     let here = "# made by hand\nnameserver 1.1.1.1\nsearch example.org\noptions ndots:2\n";
-    assert_eq!(files::resolver(&[], here), here);
-    let servers: [IpAddr; 2] = ["10.9.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
-    assert_eq!(
-        files::resolver(&servers, here),
-        "nameserver 10.9.0.1\nnameserver fd00::1\nsearch example.org\noptions ndots:2\n"
+    let check = |asked: DnsArgs, wanted: &str| assert_eq!(files::resolver(&asked, here), wanted);
+    check(DnsArgs::default(), here);
+    check(
+        DnsArgs {
+            servers: vec!["10.9.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
+            ..DnsArgs::default()
+        },
+        "nameserver 10.9.0.1\nnameserver fd00::1\nsearch example.org\noptions ndots:2\n",
     );
+    check(
+        DnsArgs {
+            search: vec!["a.example".into(), "b.example".into()],
+            options: vec!["ndots:1".into(), "rotate".into()],
+            ..DnsArgs::default()
+        },
+        "nameserver 1.1.1.1\nsearch a.example b.example\noptions ndots:1 rotate\n",
+    );
+    let none = DnsArgs { search: vec![".".into()], ..DnsArgs::default() };
+    check(none, "nameserver 1.1.1.1\noptions ndots:2\n");
+}
+
+#[test]
+fn where_the_daemon_answers_for_names_the_file_is_what_it_says() {
+    let scratch = Scratch::new("resolv");
+    let shelf = Shelf::new(scratch.path("hosts"));
+    let mut wish = spec();
+    wish.resolver.servers.push("192.0.2.53".parse().unwrap());
+    let state = State::new(Identity::this().unwrap());
+    let place = shelf.claim(&"web".parse().unwrap(), &wish, &state).unwrap();
+    let written = |dns: Option<&EndpointDns>| {
+        files::write(&place, &wish, "web", &[], dns).unwrap();
+        std::fs::read_to_string(place.file("resolv.conf")).unwrap()
+    };
+    let dns = EndpointDns { resolv_conf: "nameserver 127.0.0.11\n".into(), ..EndpointDns::default() };
+    assert_eq!(written(Some(&dns)), "nameserver 127.0.0.11\n");
+    assert!(written(None).starts_with("nameserver 192.0.2.53\n"));
+}
+
+#[test]
+fn a_file_that_a_command_has_open_follows_where_it_is_answered() {
+    let scratch = Scratch::new("follow-resolv");
+    let shelf = Shelf::new(scratch.path("hosts"));
+    let mut wish = spec();
+    wish.resolver.servers.push("192.0.2.53".parse().unwrap());
+    let place = shelf.claim(&"web".parse().unwrap(), &wish, &State::new(Identity::this().unwrap())).unwrap();
+    let dns = EndpointDns { resolv_conf: "nameserver 127.0.0.11\n".into(), ..EndpointDns::default() };
+    files::follow(&place, Some(&dns)).unwrap();
+    assert!(!place.file("resolv.conf").exists(), "on the host's own network there is none");
+    files::write(&place, &wish, "web", &[], None).unwrap();
+    let mut open = std::fs::File::open(place.file("resolv.conf")).unwrap();
+    let mut text = || {
+        let mut text = String::new();
+        open.rewind().unwrap();
+        open.read_to_string(&mut text).unwrap();
+        text
+    };
+    assert!(text().starts_with("nameserver 192.0.2.53\n"));
+    files::follow(&place, Some(&dns)).unwrap();
+    assert_eq!(text(), "nameserver 127.0.0.11\n");
+    files::follow(&place, None).unwrap();
+    assert!(text().starts_with("nameserver 192.0.2.53\n"));
 }
 
 #[test]
@@ -262,16 +318,16 @@ fn what_is_no_name_is_no_path() {
 }
 
 #[test]
-fn what_an_older_version_wrote_down_is_a_host_without_ports() {
-    let without = |value: serde_json::Value| {
-        let mut value = value;
-        value.as_object_mut().unwrap().remove("ports").unwrap();
-        value
-    };
-    let old = without(serde_json::to_value(spec()).unwrap());
+fn what_an_older_version_wrote_down_is_a_host_without_ports_or_wishes() {
+    let mut old = serde_json::to_value(spec()).unwrap();
+    for key in ["ports", "resolver"] {
+        old.as_object_mut().unwrap().remove(key).unwrap();
+    }
+    old["dns"] = serde_json::json!(["192.0.2.53"]);
     assert_eq!(serde_json::from_value::<Spec>(old).unwrap(), spec());
     let state = State::new(Identity::this().unwrap());
-    let old = without(serde_json::to_value(&state).unwrap());
+    let mut old = serde_json::to_value(&state).unwrap();
+    old.as_object_mut().unwrap().remove("ports").unwrap();
     assert_eq!(serde_json::from_value::<State>(old).unwrap(), state);
 }
 

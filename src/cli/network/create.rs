@@ -119,6 +119,10 @@ pub(crate) struct CreateArgs {
     #[arg(short, long = "opt", value_name = "KEY=VALUE", value_parser = pair, help_heading = "Link")]
     options: Vec<(String, String)>,
 
+    /// Members do not find one another by name
+    #[arg(long, visible_alias = "disable-dns")]
+    no_dns: bool,
+
     /// Make it in this namespace instead of the host's: a name that 'ip netns' knows, a path, or pid:NUMBER
     #[arg(long, value_name = "NETNS", value_parser = Namespace::parse)]
     host_netns: Option<Namespace>,
@@ -230,6 +234,7 @@ impl CreateArgs {
                 Gso::On => v1::Gso::On,
                 Gso::Off => v1::Gso::Off,
             },
+            dns: !self.no_dns,
             labels: self.labels.into_iter().collect(),
             host_netns: None,
         })

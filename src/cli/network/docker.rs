@@ -238,6 +238,7 @@ mod tests {
                   ],
                   "gso": "auto",
                   "gso_max_bytes": 196608,
+                  "dns": true,
                   "bridge": "bl-front",
                   "labels": {},
                   "created_unix_ms": 1763627640000,

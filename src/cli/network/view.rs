@@ -66,6 +66,7 @@ fn flags(network: &Network) -> Vec<String> {
         isolation,
         (!network.icc).then_some("no-icc"),
         (!network.masquerade).then_some("no-masquerade"),
+        (!network.dns).then_some("no-dns"),
         gso,
     ];
     let modes = modes(network).into_iter().filter(|(_, mode)| *mode != GatewayMode::Nat);
@@ -115,6 +116,9 @@ pub(super) fn card(network: &Network, ports: &[Port], screen: &Screen) -> String
             line("gateway", &format!("{family} {}: {}", mode(its), access::meaning(its)));
         }
     }
+    if network.driver == Driver::Bridge {
+        line("names", names(network.dns));
+    }
     if !network.trusted_interfaces.is_empty() {
         let names = network.trusted_interfaces.join(", ");
         line("trusted", &format!("{names}: what comes from there reaches every port of members"));
@@ -128,6 +132,13 @@ pub(super) fn card(network: &Network, ports: &[Port], screen: &Screen) -> String
     line("created", &rfc3339(network.created_unix_ms));
     line("id", &network.id);
     format!("{}\n{card}{}", clean(&network.name), members(network, ports, screen))
+}
+
+fn names(dns: bool) -> &'static str {
+    match dns {
+        true => "members find one another by name",
+        false => "off: members do not find one another by name",
+    }
 }
 
 /// What is no bridge has none of its own.
@@ -180,7 +191,7 @@ mod tests {
         expect![[r#"
             NAME   DRIVER  SUBNET          GATEWAY   ENDPOINTS  IP USED  MTU   FLAGS
             front  bridge  10.9.0.0/24 +1  10.9.0.1  1          3/254    1500  ipv6 ipv6=routed trusted=wg0
-            back   bridge  10.8.0.0/24     10.8.0.1  0          1/254    1500  internal strict no-icc no-masquerade gso=on ipv4=isolated
+            back   bridge  10.8.0.0/24     10.8.0.1  0          1/254    1500  internal strict no-icc no-masquerade no-dns gso=on ipv4=isolated
             host   host    -               -         0          -        -     -
         "#]].assert_eq(&table(&networks(), &Screen::default()));
     }
@@ -190,7 +201,7 @@ mod tests {
         expect![[r#"
             NAME   DRIVER  SUBNET                   GATEWAY             ENDPOINTS  IP USED  MTU   FLAGS
             front  bridge  10.9.0.0/24,fd00:9::/64  10.9.0.1,fd00:9::1  1          3/254,2  1500  ipv6 ipv6=routed trusted=wg0
-            back   bridge  10.8.0.0/24              10.8.0.1            0          1/254    1500  internal strict no-icc no-masquerade gso=on ipv4=isolated
+            back   bridge  10.8.0.0/24              10.8.0.1            0          1/254    1500  internal strict no-icc no-masquerade no-dns gso=on ipv4=isolated
             host   host    -                        -                   0          -        -     -
         "#]].assert_eq(&table(&networks(), &Screen { no_trunc: true, ..Screen::default() }));
     }
@@ -231,6 +242,7 @@ mod tests {
               route       192.0.2.0/24 by 10.9.0.254
               access      members reach one another; from outside only published ports are open; they leave under the host's address by IPv4, else under their own
               gateway     IPv6 routed: members are reached at their own addresses, on published ports only
+              names       members find one another by name
               trusted     wg0: what comes from there reaches every port of members
               created     2025-11-20T08:34:00.000Z
               id          0123456789abcdef0011223344556677
@@ -242,6 +254,7 @@ mod tests {
               subnet      10.8.0.0/24, gateway 10.8.0.1, 1 of 254 addresses used
               access      members reach neither one another nor anything outside
               gateway     IPv4 isolated: this host has no address on the network
+              names       off: members do not find one another by name
               namespace   /run/netns/lab, cookie 77
               label       tier=data\u{1b}[31m
               created     2025-11-20T08:34:00.000Z

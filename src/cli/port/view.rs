@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bowline_api::v1::{Port, Protocol};
+use bowline_api::v1::{Expose, Port, Protocol};
 use serde::Serialize;
 
 use crate::screen::Screen;
@@ -70,6 +70,11 @@ pub(crate) fn shown(port: &Port) -> String {
         (Some(_), Some(IpAddr::V6(ip))) => format!("[{ip}]:"),
     };
     format!("{at}{}/{}", pair(port), protocol(port.protocol))
+}
+
+/// `80/tcp`, `9000-9001/udp`
+pub(crate) fn exposed(expose: &Expose) -> String {
+    format!("{}/{}", range(expose.port, expose.port_last), protocol(expose.protocol))
 }
 
 /// `8080->80`

@@ -9,7 +9,8 @@ const LIMITS: &str =
     "bowline is about networks; for limits: systemd-run --scope -p MemoryMax=1G bowline run ...";
 const PORTS: &str = "at a command that runs, ports are published with: bowline port publish NAME 8080:80";
 const SWARM: &str = "this belongs to swarm; every bowline network is local, and open to any endpoint";
-const LINKS: &str = "give it one more name on the network instead: --alias NAME";
+const LINKS: &str = "an endpoint's own names for others are said when it is made: bowline run --link db:sql";
+const SERVERS: &str = "an endpoint's servers are said when it is made: bowline run --dns 192.0.2.53";
 
 const OF_RUN: &[Row] = &[
     (&["-v", "--volume", "--mount", "--tmpfs", "--volumes-from", "--volume-driver"], HOST_FILES),
@@ -28,6 +29,7 @@ const OF_RUN: &[Row] = &[
         "a command keeps the rights it was started with; drop them with setpriv",
     ),
     (&["--link"], LINKS),
+    (&["--dns", "--dns-search", "--dns-opt", "--dns-option"], SERVERS),
     (&["--pod"], "let commands share a network instead: --network NAME"),
 ];
 
@@ -38,7 +40,7 @@ const OF_CREATE: &[Row] = &[
         "bowline chooses addresses itself; say which with --subnet and --ip-range",
     ),
     (&["--ignore"], "exit code 4 says that it exists: bowline network create NAME || [ $? = 4 ]"),
-    (&["--disable-dns", "--dns"], "there is no name server on the network yet, so nothing to turn off"),
+    (&["--dns", "--dns-add", "--dns-search", "--dns-opt"], SERVERS),
     (&["--interface-name"], "bowline names the bridge itself: see bowline network show NAME"),
 ];
 
@@ -106,12 +108,20 @@ const VERBS: &[Row] = &[
         &["drift", "repair", "dump", "firewall", "release"],
         "it is a verb of system: bowline system drift, repair, dump, firewall, release",
     ),
+    (&["resolve", "lookup", "dig", "nslookup", "getent"], "bowline dns resolve NAME"),
 ];
 
 const PORT_VERBS: &[Row] = &[
     (&["add", "open", "create", "new"], "bowline port publish NAME 8080:80"),
     (&["rm", "remove", "delete", "del", "close"], "bowline port unpublish NAME 8080"),
     (&["show", "inspect"], "bowline port ls NAME"),
+];
+
+const DNS_VERBS: &[Row] = &[
+    (&["show", "inspect", "names"], "bowline dns ls"),
+    (&["query", "dig", "get"], "bowline dns resolve NAME"),
+    (&["logs", "queries", "events"], "bowline dns log"),
+    (&["clear", "reset", "purge", "flush-caches"], "bowline dns flush"),
 ];
 
 const NETWORK_VERBS: &[Row] = &[
@@ -127,6 +137,7 @@ pub(super) fn verb(line: &[&str], word: &str) -> Option<&'static str> {
         ["network" | "net", ..] => find(NETWORK_VERBS, word),
         ["endpoint" | "ep", "connect" | "disconnect"] => find(VERBS, word),
         ["port", ..] => find(PORT_VERBS, word),
+        ["dns", ..] => find(DNS_VERBS, word),
         [first, ..] if *first == word => find(VERBS, word),
         _ => None,
     }

@@ -56,6 +56,27 @@ fn words_of_other_tools_get_a_reason() {
     "#]],
     );
     check(
+        "bowline exec --link db:sql web true",
+        &expect![[r#"
+            error[BWL-1001]: bowline exec has no --link
+              fix: an endpoint's own names for others are said when it is made: bowline run --link db:sql
+        "#]],
+    );
+    check(
+        "bowline network create x --dns 192.0.2.53",
+        &expect![[r#"
+            error[BWL-1001]: bowline network create has no --dns
+              fix: an endpoint's servers are said when it is made: bowline run --dns 192.0.2.53
+        "#]],
+    );
+    check(
+        "bowline dns show",
+        &expect![[r#"
+            error[BWL-1001]: bowline has no verb "show"
+              fix: bowline dns ls
+        "#]],
+    );
+    check(
         "bowline --json link",
         &expect![[r#"
         {"code":"BWL-1001","message":"bowline has no verb \"link\"","fix":"the kernel's own: ip; inside an endpoint: bowline exec NAME ip addr"}
@@ -141,6 +162,22 @@ fn values_that_cannot_be_are_named() {
 
         For more information, try '--help'.
     "#]],
+    );
+    check(
+        "bowline run --dns dns.example -- true",
+        &expect![[r#"
+            error[BWL-1114]: name server "dns.example" is not usable
+              cause: it is no IP address
+              fix: write it as 192.0.2.53 or 2001:db8::53
+        "#]],
+    );
+    check(
+        "bowline run --link db: -- true",
+        &expect![[r#"
+            error[BWL-1114]: link "db:" is not usable
+              cause: its alias is empty
+              fix: write it as ENDPOINT or ENDPOINT:ALIAS, such as db:sql
+        "#]],
     );
     check(
         "bowline network connect front web --rate-in fast --json",

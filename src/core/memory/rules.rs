@@ -71,6 +71,15 @@ pub(super) fn apply(state: &mut State, change: &Change) -> Result<()> {
         Change::DelRoute(route) => {
             state.routes.remove(route);
         }
+        Change::AddResolver { place } => {
+            if !state.links.get(&LinkKey::loopback(*place)).is_some_and(|lo| lo.up) {
+                return Err(refused("the loopback is down"));
+            }
+            state.resolvers.insert(*place);
+        }
+        Change::DelResolver { place } => {
+            state.resolvers.remove(place);
+        }
     }
     Ok(())
 }

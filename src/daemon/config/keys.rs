@@ -64,6 +64,18 @@ pub const KEYS: &[Key] = &[
         help: "random: a /48 of fd00::/8 made up once for this host, in /64s; or a prefix to take /64s from.",
     },
     Key {
+        name: "dns.servers",
+        default: "host",
+        takes: Takes::Texts,
+        help: "Who is asked for names that are not ours: the addresses of servers; host follows /etc/resolv.conf.",
+    },
+    Key {
+        name: "dns.ttl_seconds",
+        default: "5",
+        takes: Takes::Number,
+        help: "For how long a name of ours may be remembered by whoever asked.",
+    },
+    Key {
         name: "link.mtu",
         default: "auto",
         takes: Takes::TextOrNumber,

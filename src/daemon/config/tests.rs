@@ -50,11 +50,22 @@ fn values_that_are_refused() {
         "[pools]\nipv4 = [\"10.0.0.1/8\"]",
         "[pools]\nipv4_size = 31",
         "[pools]\nipv6 = \"10.0.0.0/8\"",
+        "[dns]\nservers = [\"ns.example\"]",
+        "[dns]\nservers = []",
+        "[dns]\nttl_seconds = -1",
+        "[dns]\nttl_seconds = 86401",
         "[pools",
         "[pools]\nipv4_size = 24\nipv4_size = 25",
     ] {
         assert_eq!(load(text).unwrap_err().code, Code::InvalidConfig, "{text}");
     }
+}
+
+#[test]
+fn name_servers_are_the_hosts_or_others() {
+    assert_eq!((load("").unwrap().dns_servers, load("").unwrap().dns_ttl), (None, 5));
+    let config = load("[dns]\nservers = [\"192.0.2.53\", \"2001:db8::53\"]\nttl_seconds = 0\n").unwrap();
+    assert_eq!((config.dns_servers.unwrap().len(), config.dns_ttl), (2, 0));
 }
 
 #[test]

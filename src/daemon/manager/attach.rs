@@ -39,7 +39,7 @@ impl Manager {
         let keepers = self.keepers_with(&seated.endpoint, tickets);
         let mut kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
 
-        let before = wanted(&seated.endpoint, among(&kept));
+        let mut before = wanted(&seated.endpoint, among(&kept));
         let was = seated.endpoint.clone();
         self.allocate(seated, tickets, &mut kept)?;
         let beside = Beside::of(&was, among(&kept));
@@ -52,8 +52,10 @@ impl Manager {
         };
         self.end_relays(&beside, &now_beside);
         let joining: Vec<Id> = tickets.iter().map(|t| t.keeper.id).collect();
-        let after =
+        let mut after =
             if tickets.is_empty() { bare(&seated.endpoint) } else { wanted(&seated.endpoint, among(&kept)) };
+        let _turn = self.resolver.turn(seated.endpoint.place);
+        self.share_resolver(&mut before, &mut after, seated.endpoint.place);
 
         // A default route may move to the new interface; if this is cut short it must be found its way back.
         let others = EndpointRecord { unsettled: !was.interfaces.is_empty(), ..seated.record(&joining) };
@@ -80,6 +82,7 @@ impl Manager {
                 self.index.add_port(self.port(interface), seat.clone());
             }
         }
+        self.know(seated, &kept);
         Ok(())
     }
 
@@ -123,6 +126,7 @@ impl Manager {
         }
         // It is journalled: from here on everything is done, whatever fails on the way.
         let mut done = Ok(());
+        let leave = self.forget_names(seated, &going, &kept);
         self.end_relays(&beside, &now_beside);
         self.follow_ports(&was, &seated.endpoint, &kept);
         self.give_up(seat.id, &beside, &now_beside);
@@ -142,6 +146,11 @@ impl Manager {
             }
         }
         drop(kept);
+        match (life, leave) {
+            (Life::Live | Life::Removed, Some(leave)) => self.unmake_resolver(seated, leave),
+            // With the namespace it goes by itself.
+            (Life::Stopped, _) | (Life::Live | Life::Removed, None) => (),
+        }
         for interface in going {
             let more = seated.more.remove(&interface.network);
             if life == Life::Live && more.is_some_and(|m| m.fixed) {

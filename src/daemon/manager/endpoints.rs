@@ -1,6 +1,7 @@
 //! The verbs of endpoints. What they ask of the kernel is in `attach`.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use bowline_api::v1::{self, EventKind};
@@ -14,13 +15,23 @@ use bowline_core::{Code, Context, Error, Result};
 
 use super::keeper::Keeper;
 use super::seat::{Seat, Seated, guard};
-use super::{Manager, now_unix_ms, ports};
+use super::{Manager, known, now_unix_ms, ports};
 use crate::store::Life;
 
 /// Who calls, as the socket knows it.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
     pub pid: Option<u32>,
+}
+
+impl Caller {
+    /// Whether a path means the same to the caller as to us.
+    fn sees_our_files(self) -> bool {
+        let mounts = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/mnt"));
+        let theirs = self.pid.map(|pid| mounts(&pid.to_string()));
+        theirs
+            .is_some_and(|theirs| theirs.is_ok_and(|theirs| mounts("self").is_ok_and(|ours| ours == theirs)))
+    }
 }
 
 /// A join that was checked: nothing in it can be malformed any more.
@@ -41,6 +52,7 @@ struct Order {
     hostname: Name,
     door: Door,
     path: Option<String>,
+    path_seen: bool,
     tickets: Vec<Ticket>,
     publish: Vec<Wish>,
 }
@@ -77,6 +89,9 @@ impl Manager {
         self.unless_on_its_way(|| {
             let mut seated = seat.lock();
             live(&seat, &seated)?;
+            if tickets[0].keeper.has_names {
+                [&seat.name, &seated.hostname].into_iter().try_for_each(known::check)?;
+            }
             let door = door.clone().or_else(|| seated.door()).ok_or_else(|| no_way_in(&seat))?;
             let place = self.open_again(&door, &seated)?;
             let joined = self.join(&seat, &mut seated, &tickets, &[]);
@@ -155,6 +170,7 @@ impl Manager {
             None => name.clone(),
         };
         crate::labels::check(&wish.labels)?;
+        known::check_wishes(&wish.dns)?;
         // A namespace with a loopback and nothing else is what joining no network gives.
         let tickets = match wish.networks.as_slice() {
             [only] if only.network == "none" => Vec::new(),
@@ -165,8 +181,15 @@ impl Manager {
         if wish.publish_all {
             publish.extend(exposed);
         }
+        let joined = tickets.iter().any(|ticket| ticket.keeper.has_names);
+        if joined {
+            [&name, &hostname].into_iter().try_for_each(known::check)?;
+        }
         let door = door(&wish.netns, caller)?;
-        Ok(Order { name, hostname, door, path: wish.netns.path.clone(), tickets, publish })
+        let path = wish.netns.path.clone();
+        // Who sees what we see has opened it just now.
+        let path_seen = path.as_ref().is_some_and(|path| caller.sees_our_files() || Path::new(path).exists());
+        Ok(Order { name, hostname, door, path, path_seen, tickets, publish })
     }
 
     fn check_joins(&self, joins: &[v1::Join]) -> Result<Vec<Ticket>> {
@@ -198,7 +221,10 @@ impl Manager {
             }
             let addresses = join.ip.map(IpAddr::V4).into_iter().chain(join.ip6.map(IpAddr::V6)).collect();
             let mac = join.mac.as_deref().map(str::parse).transpose()?;
-            let aliases = join.aliases.iter().map(|a| a.parse()).collect::<Result<_>>()?;
+            let aliases: Vec<Name> = join.aliases.iter().map(|a| a.parse()).collect::<Result<_>>()?;
+            if keeper.has_names {
+                aliases.iter().try_for_each(known::check)?;
+            }
             tickets.push(Ticket {
                 keeper,
                 card,
@@ -279,8 +305,11 @@ impl Manager {
         Seated {
             endpoint,
             hostname: order.hostname.clone(),
+            exposed: wish.expose.clone(),
+            dns: wish.dns.clone(),
             labels: wish.labels.clone(),
             path: order.path.clone(),
+            path_seen: order.path_seen,
             created_unix_ms: now_unix_ms(),
             life: Life::Live,
             more: Default::default(),
@@ -327,7 +356,9 @@ impl Manager {
         }
         let keepers = self.keepers_of(&seated.endpoint);
         let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
-        Some(seated.view(|id| kept.iter().map(|k| &k.network).find(|n| n.id == id)))
+        let mut view = seated.view(|id| kept.iter().map(|k| &k.network).find(|n| n.id == id));
+        view.dns = self.view_dns(&seated, &kept);
+        Some(view)
     }
 }
 

@@ -63,6 +63,7 @@ impl Manager {
         }
         if audit {
             self.welcome_again();
+            self.make_lost_resolvers();
         }
     }
 

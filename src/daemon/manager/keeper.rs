@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bowline_api::v1;
 use bowline_core::endpoint::{Endpoint, Interface};
@@ -15,6 +15,7 @@ use bowline_core::network::{
 use bowline_core::place::Place;
 use bowline_core::state::LinkKey;
 use bowline_core::{Code, Error, Result};
+use bowline_dns::zone::Zone;
 use ipnetwork::IpNetwork;
 
 use super::held;
@@ -25,12 +26,16 @@ pub(super) struct Keeper {
     pub(super) id: Id,
     pub(super) name: Name,
     pub(super) host: Place,
+    /// Whether its members find each other by name.
+    pub(super) has_names: bool,
     kept: Mutex<Kept>,
 }
 
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) network: Network,
+    /// What its members are called on it.
+    pub(super) zone: Arc<Zone>,
     pub(super) gso: v1::Gso,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) created_unix_ms: u64,
@@ -49,8 +54,8 @@ pub(super) struct Kept {
 
 impl Keeper {
     pub(super) fn new(kept: Kept) -> Keeper {
-        let Network { id, ref name, host, .. } = kept.network;
-        Keeper { id, name: name.clone(), host, kept: Mutex::new(kept) }
+        let Network { id, ref name, host, dns, .. } = kept.network;
+        Keeper { id, name: name.clone(), host, has_names: dns, kept: Mutex::new(kept) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -66,9 +71,12 @@ impl Kept {
         created_unix_ms: u64,
     ) -> Kept {
         let pools = network.subnets.iter().map(Pool::new).collect();
+        let subnets = network.subnets.iter().map(Subnet::net).collect();
+        let zone = Arc::new(Zone::new(network.name.clone(), subnets));
         let (members, fixed) = (BTreeMap::new(), BTreeMap::new());
         Kept {
             network,
+            zone,
             gso,
             labels,
             created_unix_ms,
@@ -267,6 +275,7 @@ impl Kept {
             routes: routes_view(&network.routes),
             mtu_bytes: network.mtu.bytes(),
             internal: network.internal,
+            dns: network.dns,
             isolation: isolation_view(network.isolation),
             icc: network.neighbours == Neighbours::Open,
             masquerade: network.masquerade,
@@ -300,6 +309,7 @@ impl Kept {
             gso: self.gso,
             gso_max_bytes: network.gso,
             internal: network.internal,
+            dns: network.dns,
             isolation: isolation_view(network.isolation),
             icc: network.neighbours == Neighbours::Open,
             masquerade: network.masquerade,
@@ -326,6 +336,7 @@ impl Kept {
             mtu: Mtu::new(record.mtu_bytes, ipv6)?,
             gso: record.gso_max_bytes,
             internal: record.internal,
+            dns: record.dns,
             isolation: isolation(record.isolation),
             neighbours: neighbours(record.icc),
             masquerade: record.masquerade,

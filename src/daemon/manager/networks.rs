@@ -19,7 +19,7 @@ use super::hosts::Side;
 use super::keeper::{Keeper, Kept, gateway, isolation, neighbours, static_routes};
 use super::relay::Beside;
 use super::seat::{Seat, Seated, wanted};
-use super::{Manager, now_unix_ms};
+use super::{Manager, known, now_unix_ms};
 use crate::store::{EndpointRecord, Life};
 
 /// BIG TCP, on both ends of every veth pair and on the bridge.
@@ -222,6 +222,7 @@ impl Manager {
         for (s, (was, now)) in seated.iter().zip(was_beside.iter().zip(&now_beside)) {
             self.give_up(s.endpoint.id, was, now);
             self.begin_relays(now);
+            self.know(s, kept);
         }
         self.store.put_endpoints(&records(seated, &steps, false))?;
         Ok(kept[at].view())
@@ -284,6 +285,9 @@ impl Manager {
                 .fix(format!("choose another name, or remove it first: bowline network rm {}", there.name)));
         }
         crate::labels::check(&wish.labels)?;
+        if wish.dns {
+            known::check(&name)?;
+        }
         let facts = self.kernel.facts(host).context(|| "look at the host's addresses and routes".into())?;
         let subnets = self.choose_subnets(wish, host, &facts)?;
         let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
@@ -303,6 +307,7 @@ impl Manager {
             mtu: Mtu::new(mtu, ipv6)?,
             gso: super_packets(gso, wish.internal, &facts).then_some(BIG),
             internal: wish.internal,
+            dns: wish.dns,
             isolation: isolation(wish.isolation),
             neighbours: neighbours(wish.icc),
             masquerade: wish.masquerade,
@@ -457,6 +462,7 @@ fn builtin(name: &str) -> v1::Network {
         routes: Vec::new(),
         mtu_bytes: 0,
         internal: name == "none",
+        dns: false,
         isolation: v1::Isolation::Open,
         icc: false,
         masquerade: false,

@@ -40,6 +40,7 @@ impl Manager {
             .choose_ports(&seated.endpoint, &wishes, &kept)
             .and_then(|fresh| self.open_ports(&seat, &mut seated, &fresh, &kept).map(|()| fresh))
             .context(|| format!("publish ports of {}", seat.name))?;
+        self.know(&seated, &kept);
         let views = fresh.iter().map(|p| view(&seated.endpoint, among(&kept), p)).collect();
         drop(kept);
         drop(seated);
@@ -66,6 +67,7 @@ impl Manager {
             seated.endpoint.published = was;
             return Err(error.context(format!("unpublish ports of {}", seat.name)));
         }
+        self.know(&seated, &kept);
         self.close_ports(&seated.endpoint, &going, &kept);
         drop(kept);
         drop(seated);

@@ -21,6 +21,7 @@ use super::keeper::{Keeper, Kept};
 use super::reaper::Dead;
 use super::relay::Beside;
 use super::seat::{Seat, Seated, wanted};
+use crate::kept;
 use crate::store::{EndpointRecord, Life};
 use bowline_api::v1::EventKind;
 
@@ -136,7 +137,9 @@ impl Manager {
 
     /// From memory to the kernel. Whatever fails is logged and left to the next repair: a daemon that is there and says
     /// what is wrong is worth more than one that is not.
-    pub fn recover(&self) -> Result<()> {
+    pub fn recover(&self, kept_sockets: kept::Kept) -> Result<()> {
+        // Whoever asked while the daemon was away still waits.
+        self.resume_names(kept_sockets);
         self.first_hooks();
         let missing = self.put_right(true).context(|| "put the kernel right".into())?.missing;
         for (seat, interface) in missing {
@@ -153,6 +156,7 @@ impl Manager {
             }
             self.begin_relays(&beside);
         }
+        self.make_lost_resolvers();
         for keeper in self.index.networks() {
             let network = keeper.lock().network.clone();
             self.welcome(&network);
@@ -184,7 +188,11 @@ impl Manager {
         let keepers = self.keepers_of(&seated.endpoint);
         let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
         let inside = seated.endpoint.place;
-        let want = wanted(&seated.endpoint, among(&kept)).within(inside);
+        let mut want = wanted(&seated.endpoint, among(&kept)).within(inside);
+        if self.resolver.is_wanted(inside) {
+            // By another endpoint of the namespace, if not by this one.
+            want.resolvers.insert(inside);
+        }
         let Some(door) = seated.door().filter(|_| seated.life == Life::Live) else { return Ok(Vec::new()) };
         let place = self.kernel.open(&door)?;
         let steps = if place == inside {
@@ -194,7 +202,11 @@ impl Manager {
                 let steps = diff(&seen, &want);
                 match then {
                     Inside::Look => Ok(steps),
-                    Inside::PutRight => self.kernel.apply(&steps).map(|()| steps),
+                    Inside::PutRight => self.kernel.apply(&steps).map(|()| {
+                        // Sockets that were made again are others.
+                        self.hear_again(seated, &kept);
+                        steps
+                    }),
                 }
             })
         } else {

@@ -27,9 +27,15 @@ pub(super) struct Seat {
 pub(super) struct Seated {
     pub(super) endpoint: Endpoint,
     pub(super) hostname: Name,
+    /// What its programs serve, by what it says.
+    pub(super) exposed: Vec<v1::Expose>,
+    /// What it asked of its resolver.
+    pub(super) dns: v1::DnsWishes,
     pub(super) labels: BTreeMap<String, String>,
     /// Where the namespace is found again.
     pub(super) path: Option<String>,
+    /// Whether the path led there when somebody looked, as far as we know.
+    pub(super) path_seen: bool,
     pub(super) created_unix_ms: u64,
     pub(super) life: Life,
     /// What the kernel need not know of each interface, by network.
@@ -71,8 +77,11 @@ impl Seated {
                 published: Vec::new(),
                 guard: Guard::On,
             },
+            exposed: Vec::new(),
+            dns: v1::DnsWishes::default(),
             labels: BTreeMap::new(),
             path: None,
+            path_seen: false,
             created_unix_ms: 0,
             life: Life::Stopped,
             more: BTreeMap::new(),
@@ -98,12 +107,15 @@ impl Seated {
             labels: self.labels.clone(),
             cookie: self.endpoint.place.0,
             path: self.path.clone(),
+            path_seen: self.path_seen,
             created_unix_ms: self.created_unix_ms,
             life: self.life,
             answered: self.answered,
             unsettled: self.unsettled,
             published: self.endpoint.published.iter().map(ToString::to_string).collect(),
             antispoof: self.endpoint.guard == Guard::On,
+            exposed: self.exposed.clone(),
+            dns: self.dns.clone(),
             interfaces: staying.chain(leaving).collect(),
         }
     }
@@ -137,8 +149,11 @@ impl Seated {
                 guard: guard(record.antispoof),
             },
             hostname: record.hostname.parse()?,
+            exposed: record.exposed.clone(),
+            dns: record.dns.clone(),
             labels: record.labels.clone(),
             path: record.path.clone(),
+            path_seen: record.path_seen,
             created_unix_ms: record.created_unix_ms,
             life: record.life,
             more: BTreeMap::new(),
@@ -212,6 +227,8 @@ impl Seated {
             interfaces: self.endpoint.interfaces.iter().map(interface).collect(),
             ports: self.endpoint.published.iter().map(|p| ports::view(&self.endpoint, network, p)).collect(),
             antispoof: self.endpoint.guard == Guard::On,
+            exposed: self.exposed.clone(),
+            dns: None,
             labels: self.labels.clone(),
             created_unix_ms: self.created_unix_ms,
         }
@@ -224,6 +241,7 @@ pub(super) fn wanted<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a
     let mut state: State = on.map(|(n, i)| driver::bridge::interface(n, endpoint, i)).collect();
     state.extend(driver::default_routes(endpoint, network));
     state.extend(driver::published::state(endpoint, network));
+    state.extend(driver::resolver(endpoint, network));
     state
 }
 

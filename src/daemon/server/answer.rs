@@ -57,6 +57,7 @@ fn status(code: Code) -> StatusCode {
         | Code::InvalidOption
         | Code::InvalidPort
         | Code::InvalidRate
+        | Code::InvalidDns
         | Code::InvalidRules
         | Code::InvalidNetns
         | Code::NetnsIsHost
@@ -68,6 +69,7 @@ fn status(code: Code) -> StatusCode {
         | Code::NetworkNotFound
         | Code::EndpointNotFound
         | Code::NotPublished
+        | Code::NoResolver
         | Code::NetnsGone => StatusCode::NOT_FOUND,
         Code::SubnetOverlap
         | Code::NetworkExists

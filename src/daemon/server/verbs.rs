@@ -1,16 +1,44 @@
 //! From a route's verb to the manager's: one line each.
 
+use axum::extract::Query;
+use axum::http::Uri;
 use axum::response::Response;
 use bowline_api::routes::Verb;
 use bowline_api::{openapi, v1};
-use bowline_core::Result;
+use bowline_core::{Code, Error, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::Shared;
 use super::answer::{json, nothing};
 use super::body::parse;
 use crate::manager::{Caller, version};
 
-pub(super) fn run(verb: Verb, shared: &Shared, caller: Caller, name: &str, body: &[u8]) -> Result<Response> {
+/// One request: who calls, the name in its path, and what else it says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) caller: Caller,
+    pub(super) name: &'a str,
+    pub(super) uri: &'a Uri,
+    pub(super) body: &'a [u8],
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfNetwork {
+    network: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    #[serde(default)]
+    after: u64,
+    limit: Option<u64>,
+}
+
+pub(super) fn run(verb: Verb, shared: &Shared, asked: Asked<'_>) -> Result<Response> {
+    let Asked { caller, name, uri, body } = asked;
     let manager = &shared.manager;
     Ok(match verb {
         Verb::Version => json(&version()),
@@ -42,7 +70,22 @@ pub(super) fn run(verb: Verb, shared: &Shared, caller: Caller, name: &str, body:
         Verb::CheckPort => json(&manager.check_port(&parse(body)?)?),
         Verb::ShowFirewall => json(&manager.firewall()),
         Verb::ReleaseFirewall => json(&manager.release_firewall()?),
+        Verb::ListNames => json(&manager.dns_names(query::<OfNetwork>(uri)?.network.as_deref())?),
+        Verb::Resolve => json(&manager.dns_resolve(&parse(body)?)?),
+        Verb::ShowQueries => {
+            let Since { after, limit } = query(uri)?;
+            json(&manager.dns_log(after, limit))
+        }
+        Verb::FlushNames => json(&manager.dns_flush()),
         Verb::Prune => json(&manager.prune()?),
+    })
+}
+
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T> {
+    Query::try_from_uri(uri).map(|Query(words)| words).map_err(|error| {
+        Error::new(Code::InvalidRequest, "what stands behind the path's ? is not understood")
+            .because(error.body_text())
+            .fix("see /v1/openapi.json for what may stand there")
     })
 }
 

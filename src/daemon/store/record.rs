@@ -18,6 +18,8 @@ pub struct NetworkRecord {
     #[serde(default)]
     pub gso_max_bytes: Option<u32>,
     pub internal: bool,
+    #[serde(default = "yes")]
+    pub dns: bool,
     pub isolation: v1::Isolation,
     pub icc: bool,
     pub masquerade: bool,
@@ -44,6 +46,9 @@ pub struct EndpointRecord {
     pub cookie: u64,
     #[serde(default)]
     pub path: Option<String>,
+    /// Whether the path led there when it was given, as far as we could see.
+    #[serde(default = "yes")]
+    pub path_seen: bool,
     pub created_unix_ms: u64,
     pub life: Life,
     /// False until it was answered for: a start that finds it so takes it away again.
@@ -57,6 +62,11 @@ pub struct EndpointRecord {
     pub published: Vec<String>,
     #[serde(default = "yes")]
     pub antispoof: bool,
+    /// As after `--expose`: what its programs serve.
+    #[serde(default)]
+    pub exposed: Vec<v1::Expose>,
+    #[serde(default)]
+    pub dns: v1::DnsWishes,
     pub interfaces: Vec<InterfaceRecord>,
 }
 

@@ -12,12 +12,15 @@ fn endpoint(name: &str) -> EndpointRecord {
         labels: Default::default(),
         cookie: 9,
         path: None,
+        path_seen: true,
         created_unix_ms: 1,
         life: Life::Live,
         answered: true,
         unsettled: false,
         published: Vec::new(),
         antispoof: true,
+        exposed: Vec::new(),
+        dns: bowline_api::v1::DnsWishes::default(),
         interfaces: Vec::new(),
     }
 }

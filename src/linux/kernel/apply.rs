@@ -11,6 +11,7 @@ use bowline_core::port::{Ports, Protocol, Published};
 use bowline_core::state::{Kind, Link, LinkKey};
 use bowline_core::{Code, Error, Result};
 
+use super::ears::Resolvers;
 use super::host::Host;
 use super::{Kernel, address, bury, link};
 use crate::conntrack::{Flows, Towards};
@@ -25,8 +26,8 @@ pub(super) fn apply(kernel: &Kernel, changes: &[Change]) -> Result<()> {
         match kernel.host_at(place) {
             Some(host) => in_host(kernel, &host, run)?,
             None => {
-                let run = run.to_vec();
-                kernel.guest_at(place)?.run(move |route| in_guest(route, &run))?;
+                let (run, resolvers) = (run.to_vec(), kernel.resolvers.clone());
+                kernel.guest_at(place)?.run(move |route| in_guest(route, &resolvers, &run))?;
             }
         }
     }
@@ -36,6 +37,8 @@ pub(super) fn apply(kernel: &Kernel, changes: &[Change]) -> Result<()> {
 /// One namespace's socket, and the links looked up since one came or went.
 struct Inside<'a> {
     route: &'a mut Netlink,
+    /// A container's has one.
+    resolvers: Option<&'a Resolvers>,
     found: BTreeMap<LinkName, SeenLink>,
 }
 
@@ -68,8 +71,10 @@ fn in_host(kernel: &Kernel, host: &Host, changes: &[Change]) -> Result<()> {
             | Change::AddAddr(_)
             | Change::DelAddr(_)
             | Change::AddRoute(_)
-            | Change::DelRoute(_) => host.route(|route| {
-                let mut inside = Inside { route, found: BTreeMap::new() };
+            | Change::DelRoute(_)
+            | Change::AddResolver { .. }
+            | Change::DelResolver { .. } => host.route(|route| {
+                let mut inside = Inside { route, resolvers: None, found: BTreeMap::new() };
                 run.iter().try_for_each(|change| inside.make(change))
             })?,
         }
@@ -77,8 +82,8 @@ fn in_host(kernel: &Kernel, host: &Host, changes: &[Change]) -> Result<()> {
     Ok(())
 }
 
-fn in_guest(route: &mut Netlink, changes: &[Change]) -> Result<()> {
-    let mut inside = Inside { route, found: BTreeMap::new() };
+fn in_guest(route: &mut Netlink, resolvers: &Resolvers, changes: &[Change]) -> Result<()> {
+    let mut inside = Inside { route, resolvers: Some(resolvers), found: BTreeMap::new() };
     // The loopback depends on nothing. Set after a card is up, it would wait for the host, whose bridge is then busy
     // with its new port under the same lock.
     let (first, rest): (Vec<_>, Vec<_>) = changes.iter().partition(|change| is_loopback(change));
@@ -126,7 +131,13 @@ impl Inside<'_> {
             | Change::HoldPort { .. }
             | Change::FreePort { .. }
             | Change::ForgetFlows { .. } => Err(impossible(change, "only a host has it")),
+            Change::AddResolver { place } => self.resolvers(change)?.make(*place),
+            Change::DelResolver { place } => self.resolvers(change)?.unmake(*place),
         }
+    }
+
+    fn resolvers(&self, change: &Change) -> Result<&Resolvers> {
+        self.resolvers.ok_or_else(|| impossible(change, "only a container has one"))
     }
 
     /// A card was found when it got its addresses, and need not be looked for again.
@@ -168,7 +179,9 @@ fn goes_with(before: &Change, change: &Change) -> bool {
         Change::PutFrame { .. }
         | Change::DelFrame { .. }
         | Change::AddLink { .. }
-        | Change::SetSysctl { .. } => 0,
+        | Change::SetSysctl { .. }
+        | Change::AddResolver { .. }
+        | Change::DelResolver { .. } => 0,
     };
     sort(change) != 0 && sort(before) == sort(change)
 }
@@ -263,7 +276,9 @@ fn deleted_link(change: &Change) -> Option<&LinkName> {
         | Change::AddAddr(_)
         | Change::DelAddr(_)
         | Change::AddRoute(_)
-        | Change::DelRoute(_) => None,
+        | Change::DelRoute(_)
+        | Change::AddResolver { .. }
+        | Change::DelResolver { .. } => None,
     }
 }
 

@@ -79,7 +79,14 @@ fn of_host(host: &Host) -> Result<State> {
 
 fn of_card(kernel: &Kernel, place: Place, name: &LinkName) -> Result<State> {
     let name = name.clone();
-    let (mut state, card) = kernel.guest_at(place)?.run(move |route| inside(route, place, name))?;
+    let resolvers = kernel.resolvers.clone();
+    let (mut state, card) = kernel.guest_at(place)?.run(move |route| {
+        let mut found = inside(route, place, name)?;
+        if resolvers.is_made(place)? {
+            found.0.resolvers.insert(place);
+        }
+        Ok(found)
+    })?;
     let Some(Found { key, seen, rate }) = card else { return Ok(state) };
     // A card is known by its port, whose mark says where the card is. A stranger's link of that name is not ours.
     match port_of(kernel, &key, &seen)? {

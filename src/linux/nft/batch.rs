@@ -8,7 +8,7 @@ use bowline_core::firewall::{Chain, Element, Rule, Set, TABLE, Table};
 
 use super::element::{self, Written};
 use super::refusal::Refusal;
-use super::wire::{HEADERS, Writer, flag, kind};
+use super::wire::{self, HEADERS, Writer, flag, kind};
 
 /// Elements per message. At most 100 bytes each, so that their attribute stays below 64 KiB.
 const CHUNK: usize = 400;
@@ -49,6 +49,8 @@ pub(super) enum What<'a> {
     /// Adds one of them, which is shown so.
     AddHook(HookChain, String),
     Elements(Verb, Vec<&'a Element>),
+    /// Something of the table in a container, in the words of `nft`.
+    Rewrite(&'static str),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +79,20 @@ impl<'a> Batch<'a> {
         flags: u16,
         body: impl FnOnce(&mut Writer),
     ) {
+        self.op_family(wire::family_of(table), what, kind, flags, body);
+    }
+
+    /// One operation on our table of that family.
+    pub(super) fn op_family(
+        &mut self,
+        family: u8,
+        what: What<'a>,
+        kind: u16,
+        flags: u16,
+        body: impl FnOnce(&mut Writer),
+    ) {
         self.ops.push(Op { at: self.writer.bytes.len(), what });
-        self.writer.nftables(table, kind, flags, |w| {
+        self.writer.nftables(family, kind, flags, |w| {
             w.text(attr::TABLE, TABLE);
             body(w);
         });
@@ -191,6 +205,7 @@ impl fmt::Display for What<'_> {
             }
             What::FlushHooks(chain) => write!(f, "flush chain inet {}", chain.name()),
             What::AddHook(chain, rule) => write!(f, "add rule inet {} {rule}", chain.name()),
+            What::Rewrite(what) => f.write_str(what),
             What::Elements(verb, elements) => match elements[..] {
                 [only] => write!(f, "{verb} element {only}"),
                 [] => write!(f, "{verb} no elements"),

@@ -94,6 +94,7 @@ fn modules(what: &What<'_>) -> Option<&'static str> {
     match what {
         What::AddTable(_) | What::AddChain(_) | What::AddRule(..) | What::AddSet(_) => Some(MODULES),
         What::AddHook(..) => Some(HOOK_MODULES),
+        What::Rewrite(_) => Some("nf_tables"),
         What::OwnTable(_)
         | What::DelTable(_)
         | What::AddRulesSet

@@ -123,6 +123,7 @@ pub(super) fn frame_is_whole(socket: &mut Socket) -> Result<bool> {
             | What::FillRulesSet
             | What::FlushHooks(_)
             | What::AddHook(..)
+            | What::Rewrite(_)
             | What::Elements(..)
             | What::AddTable(_)
             | What::OwnTable(_)
@@ -154,7 +155,7 @@ fn one(socket: &mut Socket, of: Table, kind: u16, name: Option<(u16, &str)>) -> 
     Ok(answers.unwrap_or_default().into_iter().next())
 }
 
-fn absent_is_none<T>(answer: Result<T>) -> Result<Option<T>> {
+pub(super) fn absent_is_none<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(Fault::Refused(all)) if all.iter().all(|refusal| refusal.errno == Errno::ENOENT) => Ok(None),
@@ -164,7 +165,7 @@ fn absent_is_none<T>(answer: Result<T>) -> Result<Option<T>> {
 
 /// Whether the kernel shows what we have sent: for each attribute sent one of the same type and value, in the same order,
 /// and none of that type besides. Attributes of other types are the kernel's own.
-fn shows(seen: &[u8], sent: &[u8]) -> bool {
+pub(super) fn shows(seen: &[u8], sent: &[u8]) -> bool {
     let mut seen: Vec<Attr<'_>> = wire::attrs(seen).collect();
     let mut sent_kinds = BTreeSet::new();
     for attr in wire::attrs(sent) {

@@ -110,7 +110,7 @@ impl Socket {
         }
     }
 
-    /// Asks about something in a table of that family, and returns the attributes of each message that answers.
+    /// Asks about something in one of the host's tables, and returns the attributes of each message that answers.
     pub(super) fn ask(
         &mut self,
         table: Table,
@@ -118,8 +118,19 @@ impl Socket {
         flags: u16,
         body: impl FnOnce(&mut Writer),
     ) -> std::result::Result<Vec<Vec<u8>>, Fault> {
+        self.ask_family(wire::family_of(table), kind, flags, body)
+    }
+
+    /// The same about a table of that family.
+    pub(super) fn ask_family(
+        &mut self,
+        family: u8,
+        kind: u16,
+        flags: u16,
+        body: impl FnOnce(&mut Writer),
+    ) -> std::result::Result<Vec<Vec<u8>>, Fault> {
         let mut question = Writer::default();
-        question.nftables(table, kind, flags, body);
+        question.nftables(family, kind, flags, body);
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         question.number(0, sequence);

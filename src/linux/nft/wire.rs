@@ -15,6 +15,8 @@ pub(super) mod flag {
     pub(in crate::nft) const CAPPED: u16 = 0x100;
     /// On an error: attributes follow that explain it.
     pub(in crate::nft) const EXPLAINED: u16 = 0x200;
+    /// On a request to make something: only where it is not there yet.
+    pub(in crate::nft) const EXCLUSIVE: u16 = 0x200;
     pub(in crate::nft) const DUMP: u16 = 0x300;
     pub(in crate::nft) const CREATE: u16 = 0x400;
     pub(in crate::nft) const APPEND: u16 = 0x800;
@@ -45,6 +47,21 @@ pub(super) mod kind {
     pub(in crate::nft) const DESTROY_ELEMENT: u16 = 30;
 }
 
+/// The families that tables are of: which packets they see.
+pub(super) mod family {
+    pub(in crate::nft) const INET: u8 = 1;
+    pub(in crate::nft) const IPV4: u8 = 2;
+    pub(in crate::nft) const BRIDGE: u8 = 7;
+}
+
+/// The family of a host's table.
+pub(super) fn family_of(table: Table) -> u8 {
+    match table {
+        Table::Inet => family::INET,
+        Table::Bridge => family::BRIDGE,
+    }
+}
+
 /// The header of a netlink message.
 pub(super) const HEADER: usize = 16;
 /// That, and the one which all of netfilter's messages have after it.
@@ -61,11 +78,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// A message of nf_tables about something in a table of that family.
-    pub(super) fn nftables(&mut self, table: Table, kind: u16, flags: u16, body: impl FnOnce(&mut Writer)) {
-        let family = match table {
-            Table::Inet => 1,
-            Table::Bridge => 7,
-        };
+    pub(super) fn nftables(&mut self, family: u8, kind: u16, flags: u16, body: impl FnOnce(&mut Writer)) {
         self.message(NFTABLES << 8 | kind, flags, [family, 0, 0, 0], body);
     }
 

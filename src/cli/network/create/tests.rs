@@ -33,6 +33,12 @@ fn a_name_alone_is_the_defaults() {
 }
 
 #[test]
+fn names_can_be_left_out() {
+    check("--no-dns", &expect![[r#"{"dns":false}"#]]);
+    check("--disable-dns", &expect![[r#"{"dns":false}"#]]);
+}
+
+#[test]
 fn addresses_go_to_the_subnet_that_contains_them() {
     check(
         "--subnet 10.9.0.0/24",

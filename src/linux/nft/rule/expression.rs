@@ -251,6 +251,29 @@ pub(in crate::nft) fn verdict(w: &mut Writer, code: i32, chain: Option<&str>) {
     });
 }
 
+/// Puts a value at the beginning of the registers.
+pub(in crate::nft) fn value(w: &mut Writer, value: &[u8]) {
+    expression(w, "immediate", |w| {
+        w.be32(1, FIRST);
+        w.nest(2, |w| w.attr(DATA_VALUE, value));
+    });
+}
+
+/// Writes two bytes from the beginning of the registers into the transport header, and mends the checksum in it.
+pub(in crate::nft) fn write_transport(w: &mut Writer, offset: u32, checksum_at: u32) {
+    const TRANSPORT_HEADER: u32 = 2;
+    const OF_THE_INTERNET: u32 = 1;
+    expression(w, "payload", |w| {
+        w.be32(5, FIRST);
+        w.be32(2, TRANSPORT_HEADER);
+        w.be32(3, offset);
+        w.be32(4, 2);
+        w.be32(6, OF_THE_INTERNET);
+        w.be32(7, checksum_at);
+        w.be32(8, 0);
+    });
+}
+
 pub(in crate::nft) fn expression(w: &mut Writer, name: &str, content: impl FnOnce(&mut Writer)) {
     w.nest(LIST_ELEM, |w| {
         w.text(NAME, name);
