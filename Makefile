@@ -37,6 +37,6 @@ build-needs:
 
 # The witnesses: everything that looks at the kernel without asking bowline.
 test-needs: build-needs
-	@for tool in ip nft iptables ping python3 curl nsenter unshare setpriv dbus-daemon; do \
+	@for tool in ip nft iptables ping python3 curl nsenter unshare setpriv dbus-daemon dig dnsmasq; do \
 	  command -v $$tool >/dev/null || missing=1; \
-	done; test -z "$$missing" || { apt-get update -q && $(APT) iproute2 nftables iptables iputils-ping python3 curl util-linux dbus; }
+	done; test -z "$$missing" || { apt-get update -q && $(APT) iproute2 nftables iptables iputils-ping python3 curl util-linux dbus bind9-dnsutils dnsmasq-base; }

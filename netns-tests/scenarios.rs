@@ -1,13 +1,21 @@
 //! The stories, each a function of the world it plays in.
 
 pub(crate) mod addresses;
+pub(crate) mod answers;
 pub(crate) mod attach;
 pub(crate) mod catalogue;
 pub(crate) mod coexist;
 pub(crate) mod crash;
+pub(crate) mod dns_faults;
+pub(crate) mod dns_limits;
+pub(crate) mod dns_namespaces;
+pub(crate) mod dns_nonsense;
+pub(crate) mod dns_verbs;
 pub(crate) mod elsewhere;
 pub(crate) mod families;
+pub(crate) mod following;
 pub(crate) mod foreign;
+pub(crate) mod forwarding;
 pub(crate) mod gateways;
 pub(crate) mod healing;
 pub(crate) mod hooks;
@@ -15,12 +23,16 @@ pub(crate) mod internal;
 pub(crate) mod isolation;
 pub(crate) mod links;
 pub(crate) mod many;
+pub(crate) mod names;
 pub(crate) mod ports;
 pub(crate) mod races;
 pub(crate) mod rates;
 pub(crate) mod refusals;
 pub(crate) mod remember;
+pub(crate) mod remembering;
 pub(crate) mod republish;
+pub(crate) mod resolv_conf;
+pub(crate) mod resolver;
 pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod senders;

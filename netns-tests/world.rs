@@ -3,6 +3,7 @@
 
 pub(crate) mod background;
 pub(crate) mod daemon;
+pub(crate) mod dns;
 mod dump;
 mod machine;
 pub(crate) mod nft;
@@ -15,8 +16,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bowline_api::Client;
+use serde_json::Value;
 
 use daemon::{BINARY, Daemon};
 pub(crate) use machine::Machine;
@@ -26,9 +29,10 @@ pub(crate) use snapshot::Snapshot;
 
 pub(crate) const SOCKET: &str = "/run/bowline/bowline.sock";
 
-/// Sockets that a daemon makes at its first need and keeps: one for the firewall, one for flows, one for routes, one to
-/// watch, and what all relays share.
-const KEPT_FILES: usize = 5;
+/// What a daemon opens at its first need and keeps: a socket for the firewall, one for flows, one for routes, one to watch,
+/// what all relays share, and one to whoever keeps its sockets; and what two threads of the resolver each open, which
+/// may be a moment later than it is ready.
+const KEPT_FILES: usize = 6 + 2 * 2;
 
 pub(crate) struct World {
     pub(crate) machine: Machine,
@@ -110,6 +114,13 @@ impl World {
         Client::new(self.machine.path(SOCKET))
     }
 
+    /// What the API says at a path, as somebody without our client reads it.
+    #[track_caller]
+    pub(crate) fn api_json(&self, path: &str) -> Value {
+        let curl = "curl -sS --fail-with-body --unix-socket";
+        self.host().tries(&format!("{curl} {SOCKET} http://bowline{path}")).well().json()
+    }
+
     #[track_caller]
     pub(crate) fn start(&self) {
         self.start_with(&[]).unwrap_or_else(|said| panic!("the daemon ended: {said}"));
@@ -142,6 +153,18 @@ impl World {
     pub(crate) fn restart(&self) {
         self.stop();
         self.start();
+    }
+
+    /// How much of a processor the daemon has used so far.
+    #[track_caller]
+    pub(crate) fn daemon_cpu(&self) -> Duration {
+        self.daemon.borrow().as_ref().expect("the daemon runs").cpu()
+    }
+
+    /// What files the daemon has open, and how many of each kind.
+    #[track_caller]
+    pub(crate) fn open_files(&self) -> BTreeMap<String, usize> {
+        self.daemon.borrow().as_ref().expect("the daemon runs").files()
     }
 
     pub(crate) fn daemon_runs(&self) -> bool {

@@ -43,6 +43,22 @@ pub(crate) fn it_survives_a_crash_and_is_healed_there(w: &World) {
     web.reaches("10.9.0.1");
 }
 
+pub(crate) fn its_members_find_each_other_by_name(w: &World) {
+    inner(w);
+    let web = w.inside("web");
+    w.container("db");
+    w.bowline("endpoint create db --netns db --network far");
+    for _ in 0..2 {
+        let found = web.digs("db");
+        let own = w.api().endpoint("db").unwrap().interfaces[0].addresses[0].clone();
+        assert_eq!(found.found(), [own.split('/').next().unwrap()], "{}", found.text);
+        w.kill();
+        w.start();
+    }
+    w.bowline("endpoint rm db");
+    assert_eq!(web.digs("db").found(), [""; 0]);
+}
+
 pub(crate) fn it_goes_with_its_namespace(w: &World) {
     inner(w);
     w.kill();

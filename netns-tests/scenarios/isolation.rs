@@ -60,6 +60,36 @@ pub(crate) fn outsiders_do_not_reach_members_directly(w: &World) {
     w.outside().does_not_fetch("10.9.0.2", 80);
 }
 
+/// An answer is accepted from anybody, so it must be asked first whether the sender can be who it says.
+pub(crate) fn who_guesses_a_members_flow_stays_outside(w: &World) {
+    w.bowline("network create front --subnet 10.9.0.0/24");
+    w.bowline("network create plaza --subnet 10.8.0.0/24 --isolation open");
+    let (app, shop) = (w.attach("app", "front", "--ip 10.9.0.2"), w.attach("shop", "plaza", "--ip 10.8.0.2"));
+    let _answers = shop.answers_udp("shop", 7000);
+    shop.run("nft add table ip seen");
+    shop.run("nft add chain ip seen input { type filter hook input priority 0 ; }");
+    shop.run("nft add rule ip seen input ip saddr 10.9.0.2 udp sport 5555 counter");
+    let heard = || shop.tries("nft -j list chain ip seen input").well().json().to_string();
+    app.asks_udp_from(5555, "10.8.0.2", 7000).well();
+    let honest = heard();
+    assert!(honest.contains("\"packets\":1"), "{honest}");
+
+    let outside = w.outside();
+    outside.run("ip address add 10.9.0.2/32 dev lo");
+    outside.run("ip route add 10.8.0.0/24 via 192.0.2.1");
+    outside.run_python(
+        "import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('10.9.0.2', 5555))
+s.sendto(b'forged', ('10.8.0.2', 7000))",
+    );
+    // What it says under its own name goes the same way, and arrives after.
+    assert!(outside.asks_udp("10.8.0.2", 7000).starts_with("shop"));
+    assert_eq!(heard(), honest, "a forged datagram was delivered");
+    outside.run("ip route del 10.8.0.0/24");
+    outside.run("ip address del 10.9.0.2/32 dev lo");
+}
+
 /// Somebody else's published ports: what the firewall goes by is that the connection was translated.
 const PUBLISH: &str = "nft -f - <<END
 table ip publish {

@@ -123,7 +123,7 @@ pub(crate) fn ip_netns_exec_is_at_home_there(w: &World) {
     w.bowline("run -d --name web --network front --dns 10.9.0.1 --add-host db:10.9.0.7 -- sleep 1000");
     let exec = |line: &str| w.host().run(&format!("ip netns exec web {line}"));
     assert!(exec("ip -o addr").contains("10.9.0.2/24"));
-    assert_eq!(exec("cat /etc/resolv.conf").lines().next(), Some("nameserver 10.9.0.1"));
+    assert_eq!(exec("cat /etc/resolv.conf").lines().next(), Some("nameserver 127.0.0.11"));
     assert!(exec("getent hosts db").starts_with("10.9.0.7"));
     w.bowline("rm -f web");
     nothing_is_left(w);
@@ -152,7 +152,7 @@ pub(crate) fn it_has_a_name_and_files_of_its_own(w: &World) {
         script,
     ]);
     let said = said.well();
-    for part in ["web.example\nweb.example\nnameserver 10.9.0.1", "10.9.0.9", "10.9.0.7", "LOOPBACK,UP"] {
+    for part in ["web.example\nweb.example\nnameserver 127.0.0.11", "10.9.0.9", "10.9.0.7", "LOOPBACK,UP"] {
         assert!(said.out.contains(part), "wanted {part:?} of {said}");
     }
     assert_same("the host's own files", &before, &w.host().shell(files));

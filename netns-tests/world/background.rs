@@ -1,6 +1,6 @@
 //! A program that runs on beside the story, and is gone when the story no longer speaks of it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use super::machine::child_of;
@@ -41,6 +41,13 @@ impl Background {
                 panic!("wanted to hear {part:?} of {said}");
             }
         }
+    }
+
+    /// A line of its input.
+    #[track_caller]
+    pub(crate) fn tell(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("its input is piped");
+        writeln!(input, "{line}").unwrap_or_else(|e| panic!("tell {} {line:?}: {e}", self.line));
     }
 
     pub(crate) fn still_runs(&mut self) -> bool {

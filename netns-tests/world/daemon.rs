@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::machine::{Machine, child_of};
 use super::said::Said;
@@ -66,6 +67,15 @@ impl Daemon {
             *files.entry(kind).or_default() += 1;
         }
         files
+    }
+
+    /// User and system time, which the kernel counts in hundredths of a second.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat =
+            fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("a daemon that runs has one");
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect::<Vec<_>>();
+        let ticks: u64 = fields[11..13].iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// The network namespaces of its threads: one, and always the same.

@@ -16,6 +16,8 @@ mount -t overlay overlay -o lowerdir=/var/lib,upperdir=/mnt/lib,workdir=/mnt/lib
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t sysfs sysfs /sys
 rm -rf /etc/netns /etc/bowline /var/lib/bowline
+rm -f /etc/resolv.conf
+echo nameserver 192.0.2.2 > /etc/resolv.conf
 hostname machine
 ip link set lo up
 ip netns add outside

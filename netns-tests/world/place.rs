@@ -272,6 +272,20 @@ impl<'w> Place<'w> {
         Said::by(self.named(&format!("fetch {address} {port}")), command)
     }
 
+    /// The part of a peer that says when it is ready.
+    #[track_caller]
+    pub(super) fn plays(self, part: &str, args: &[&str]) -> Background {
+        let mut peer = self.starts_to_play(part, args);
+        peer.wait_for_line("ready");
+        peer
+    }
+
+    #[track_caller]
+    pub(super) fn starts_to_play(self, part: &str, args: &[&str]) -> Background {
+        let mut command = self.witness();
+        Background::start(self.named(part), command.arg(part).args(args))
+    }
+
     /// This test program, in the part of a peer.
     fn witness(self) -> Command {
         let own = std::env::current_exe().expect("a running program has a path");

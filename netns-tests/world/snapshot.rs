@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::World;
 
-/// Everything but what goes its own way: the stores themselves, which outlive a daemon on purpose; two directories, where
+/// Everything but what goes its own way: the stores themselves, which outlive a daemon on purpose; three directories, where
 /// they are empty; neighbours and timers, which come and go; and what the kernel adds on its own, in its own time, to a
 /// link with IPv6 and to a host that forwards, which stays on once it was needed.
 const LOOK: &str = r#"
@@ -18,7 +18,7 @@ section nft; nft list ruleset
 section namespace; ip netns list | cut -d' ' -f1 | sort
 section file
 find /run /etc/netns /etc/bowline /var/lib/bowline /etc/hosts /etc/hostname /etc/resolv.conf 2>/dev/null |
-    grep -vE '^(/etc/netns|/run/bowline|/run/bowline/hosts|/run/bowline/run.redb|/run/bowline/boot|/var/lib/bowline|/var/lib/bowline/state.redb)$' | sort
+    grep -vE '^(/etc/netns|/run/bowline|/run/bowline/hosts|/run/bowline/resolv|/run/bowline/run.redb|/run/bowline/boot|/var/lib/bowline|/var/lib/bowline/state.redb)$' | sort
 "#;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::dns;
+
 pub(crate) fn main(args: &[String]) -> ExitCode {
     let part = args.first().map(String::as_str);
     let outcome = match (part, &args[1..]) {
@@ -27,7 +29,8 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         (Some("send"), [address, port, kbytes]) => send(address, port, kbytes),
         (Some("keep-calling"), [address, port]) => talk_again_and_again(address, port),
         (Some("udp-stream"), [address, port]) => udp_stream(address, port),
-        _ => Err(io::Error::other(format!("no part like {args:?}"))),
+        (Some(part), rest) => dns::witness(part, rest),
+        (None, _) => Err(io::Error::other("no part at all")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
