@@ -15,6 +15,7 @@ use crate::asker::{Elsewhere, View};
 use crate::cache::{Cache, Source, question_end, record};
 use crate::message::Transport;
 use crate::resolv::{ResolvConf, Wishes, check_option, check_search, compose};
+use crate::serve::stream::{Next, Stream, frame};
 use crate::upstream::{Match, matches, matches_by_tcp, spell};
 use crate::zone::{Entry, Zone};
 
@@ -22,7 +23,7 @@ pub type Target = fn(&[u8]);
 
 /// Every function here, by the name of its folder in the corpus.
 pub const TARGETS: &[(&str, Target)] =
-    &[("query", query), ("response", response), ("resolv_conf", resolv_conf)];
+    &[("query", query), ("response", response), ("resolv_conf", resolv_conf), ("tcp_stream", tcp_stream)];
 
 const SOURCE: Source = Source(7);
 const CACHE: usize = 1 << 20;
@@ -48,6 +49,55 @@ pub fn query(data: &[u8]) {
         }
     }
     query_of_the_cache(data, &mut out);
+}
+
+/// What a container sends over a connection, in pieces whose size the first byte says: the messages in it come out whole and in
+/// order however it is cut, a frame of no length ends it, and nothing is kept for bytes that were only promised.
+pub fn tcp_stream(data: &[u8]) {
+    let Some((&size, bytes)) = data.split_first() else { return };
+    let size = usize::from(size) * 64 + 1;
+    let (mut stream, mut out, mut messages, mut broken) = (Stream::default(), Vec::new(), Vec::new(), false);
+    for piece in bytes.chunks(size) {
+        stream.push(piece);
+        loop {
+            match stream.take() {
+                Next::Message(message) => messages.push(message.to_vec()),
+                Next::More => break,
+                Next::Broken => broken = true,
+            }
+            if broken {
+                break;
+            }
+        }
+        if broken {
+            break;
+        }
+        assert!(!stream.has_next(), "what is whole was taken");
+        assert!(stream.room() <= 2 * (usize::from(u16::MAX) + 2 + size).next_power_of_two(), "room");
+    }
+    assert_eq!((&messages, broken), (&framed(bytes).0, framed(bytes).1), "cut into {size}");
+    let view = view(Elsewhere::Never);
+    for message in messages {
+        if answer(&message, Transport::Tcp, &view, 0, &mut out) == Verdict::Reply {
+            check_reply(&message, &out);
+            assert!(frame(&out, &mut Vec::new()), "a reply that fits a frame");
+        }
+    }
+}
+
+/// The messages in a stream as RFC 1035 section 4.2.2 says it, all of it being there; and whether a frame of no length ends it.
+fn framed(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let (mut messages, mut rest) = (Vec::new(), bytes);
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        if length == 0 {
+            return (messages, true);
+        }
+        let Some((message, after)) = after.split_at_checked(length) else { break };
+        messages.push(message.to_vec());
+        rest = after;
+    }
+    (messages, false)
 }
 
 /// One network with one endpoint, which is built once: a fuzzer calls often.
