@@ -90,7 +90,9 @@ struct Pace {
     /// Before looking once more for what keeps a namespace whose path we have seen go: a process may have had a child
     /// and ended while we looked.
     short: Vec<Duration>,
-    /// The same where we have never seen what keeps it.
+    /// The same where there is no path, so that whoever keeps it has it open or is in it.
+    pathless: Vec<Duration>,
+    /// The same where there is a path that we cannot see, as in another mount namespace.
     long: Vec<Duration>,
 }
 
@@ -99,8 +101,9 @@ impl Default for Pace {
         Pace {
             audit: Duration::from_secs(300),
             mounted: Duration::from_millis(200),
-            first: Duration::from_secs(1),
+            first: Duration::from_millis(10),
             short: vec![Duration::from_millis(100)],
+            pathless: [100, 400, 1000, 2000].map(Duration::from_millis).to_vec(),
             long: [1, 2, 4, 8, 16, 30].map(Duration::from_secs).to_vec(),
         }
     }

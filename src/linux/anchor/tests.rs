@@ -31,6 +31,7 @@ fn by_notice() -> Pace {
         mounted: NEVER,
         first: Duration::ZERO,
         short: vec![Duration::from_millis(5)],
+        pathless: vec![NEVER],
         long: vec![NEVER],
     }
 }

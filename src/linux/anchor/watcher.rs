@@ -340,7 +340,8 @@ impl Watcher {
         let By::Nothing { looks, due } = anchor.by else { return };
         let waits = match anchor.hope {
             Hope::Short => &self.pace.short,
-            Hope::UntilFirstSeen | Hope::Long => &self.pace.long,
+            Hope::UntilFirstSeen => &self.pace.pathless,
+            Hope::Long => &self.pace.long,
         };
         let (ident, wait) = (anchor.ident, waits.get(looks).copied());
         self.sought.remove(&(due, place));

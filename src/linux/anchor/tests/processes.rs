@@ -124,6 +124,7 @@ fn what_is_not_found_is_looked_for_several_times() {
                 mounted: NEVER,
                 first: Duration::ZERO,
                 short: vec![],
+                pathless: vec![again; 3],
                 long: vec![again; 3],
             });
             watched.hold(place, &ns, path.map(std::path::Path::new));
@@ -135,6 +136,7 @@ fn what_is_not_found_is_looked_for_several_times() {
                 mounted: NEVER,
                 first: Duration::ZERO,
                 short: vec![],
+                pathless: vec![again, NEVER],
                 long: vec![again, NEVER],
             });
             watched.hold(place, &ns, path.map(std::path::Path::new));
@@ -157,6 +159,7 @@ fn what_may_be_kept_by_a_path_that_is_not_seen_is_not_given_up_with_its_process(
             mounted: NEVER,
             first: Duration::ZERO,
             short: vec![],
+            pathless: vec![NEVER],
             long: vec![NEVER],
         });
         let process = Process::within(&ns);
@@ -181,7 +184,14 @@ fn they_may_be_dropped_by_whom_they_tell() {
             drop(theirs.lock().unwrap().take().expect("they were put there"));
             done.send(()).expect("the test waits");
         };
-        let pace = Pace { audit: NEVER, mounted: NEVER, first: Duration::ZERO, short: vec![], long: vec![] };
+        let pace = Pace {
+            audit: NEVER,
+            mounted: NEVER,
+            first: Duration::ZERO,
+            short: vec![],
+            pathless: vec![],
+            long: vec![],
+        };
         let mut kept = slot.lock().unwrap();
         let anchors = Anchors::at_pace(pace, Box::new(tell)).unwrap();
         anchors.hold(place, std::os::fd::AsFd::as_fd(&ns), Found::Nowhere).unwrap();
