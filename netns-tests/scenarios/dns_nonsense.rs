@@ -188,7 +188,6 @@ for port in (53, 11):
     t.sendto(b'\0\7' + good, to)
     try:
         reply = t.recv(512)
-        if port == 53: print('port 53 is answered')
         t.sendto(reply, to)
         t.recv(512)
         print('an answer is answered')
