@@ -45,7 +45,13 @@ fn hears_tcp_once_told(held_as: &str, asked: &str) {
         // The client asks again after a second.
         eventually("the connection", || is_settled(&client));
         assert_eq!(nix::sys::socket::getsockopt(&client, sockopt::SocketError), Ok(0));
-        let (stream, _) = server.accept().unwrap();
+        // To the client it stands as soon as it is answered, to the server when that is acknowledged.
+        let mut accepted = None;
+        eventually("the connection, at the other end", || {
+            accepted = server.accept().ok();
+            accepted.is_some()
+        });
+        let (stream, _) = accepted.expect("it is there by now");
         let asked: SocketAddr = asked.parse().unwrap();
         assert_eq!(stream.local_addr().unwrap().ip().to_canonical(), asked.ip());
         assert!(held.listen(&port(held_as)).unwrap().is_some(), "a second time");
