@@ -126,10 +126,6 @@ impl bowline_daemon::kept::Keeper for HostKeeper {
     fn forget(&self, name: &str) -> Result<()> {
         self.0.forget(name)
     }
-
-    fn settle(&self) -> Result<()> {
-        self.0.settle()
-    }
 }
 
 /// For a rehearsal, which enters no namespace, the number of its file is enough to know it again.

@@ -8,7 +8,7 @@ use bowline_core::Result;
 use bowline_core::place::Place;
 
 /// Keeps sockets open when the daemon ends, however it ends. Neither call waits for another process, but for the first that
-/// finds none; and none but `settle` fails because of what was said before.
+/// finds none; and none fails because of what was said before.
 ///
 /// A kept socket is the same open file as the daemon's own: that one closed, it still pins its namespace and its port, and
 /// is still in every epoll that it was not taken out of. So whoever closes a kept socket forgets it as well.
@@ -17,11 +17,8 @@ pub trait Keeper: Send + Sync {
     /// an error the keeper still knows of them, and later calls try again; nothing need be undone.
     fn keep(&self, name: &str, sockets: &[BorrowedFd<'_>]) -> Result<()>;
 
-    /// Lets go of what the name has, if it has anything. The other side closes it soon after; [`Keeper::settle`] waits.
+    /// Lets go of what the name has, if it has anything. The other side closes it soon after.
     fn forget(&self, name: &str) -> Result<()>;
-
-    /// Waits until all that was said before is done: what was forgotten is closed, and its port is free.
-    fn settle(&self) -> Result<()>;
 }
 
 /// What was kept when the daemon began. Whatever the daemon does not use, it forgets by its name.
@@ -67,10 +64,6 @@ impl Keeper for NoKeeper {
     }
 
     fn forget(&self, _: &str) -> Result<()> {
-        Ok(())
-    }
-
-    fn settle(&self) -> Result<()> {
         Ok(())
     }
 }

@@ -40,7 +40,7 @@ use crate::anchor::Anchors;
 use crate::foreign::firewalld::Bridges;
 use crate::nft::Nft;
 use crate::resolver::Ears;
-use crate::{dial, fault, foreign, hold, netns};
+use crate::{anchor, dial, fault, foreign, hold, netns};
 use ears::Resolvers;
 use guest::Guest;
 use host::Host;
@@ -140,7 +140,7 @@ impl Kernel {
     }
 
     /// Whom to tell when nobody else seems to keep an anchored namespace.
-    pub fn when_left_alone(&self, tell: Box<dyn Fn(Place) + Send + Sync>) -> Result<()> {
+    pub fn when_left_alone(&self, tell: anchor::Tell) -> Result<()> {
         // It is asked for once, at the start.
         drop(self.anchors.set(Anchors::new(tell)?));
         Ok(())
