@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use crate::Result;
+use crate::feature::Feature;
 use crate::firewall::Element;
 use crate::firewall::hooks::Hooks;
 use crate::name::LinkName;
@@ -34,6 +35,10 @@ pub trait Kernel: Send + Sync {
 
     /// What a host namespace offers and already uses.
     fn facts(&self, place: Place) -> Result<Facts>;
+
+    /// Whether this kernel has something that not every kernel has. [`crate::Code::Unsupported`] is its no; any other
+    /// failure means that it could not be asked. Nothing that is there is touched.
+    fn can(&self, feature: Feature) -> Result<()>;
 
     /// Everything in scope that bears our mark.
     fn observe(&self, scope: &Scope) -> Result<State>;

@@ -7,6 +7,7 @@ pub mod driver;
 pub mod endpoint;
 pub mod error;
 pub mod family;
+pub mod feature;
 pub mod firewall;
 pub mod ipam;
 pub mod kernel;

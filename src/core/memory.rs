@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
 
+use crate::feature::Feature;
 use crate::firewall::Element;
 use crate::firewall::hooks::Hooks;
 use crate::kernel::{Facts, Kernel as Seam, Moved, Obstacle, Scope, Tell};
@@ -34,6 +35,7 @@ struct Inner {
     open: BTreeMap<Place, usize>,
     watchers: Vec<(Place, Tell)>,
     applied: u64,
+    lacks: BTreeSet<Feature>,
 }
 
 impl Kernel {
@@ -55,6 +57,11 @@ impl Kernel {
     /// For rehearsals among real namespaces: an open file and a path may lead to the same one.
     pub fn with_doors(doors: Doors) -> Kernel {
         Kernel { inner: Mutex::default(), doors: Some(doors) }
+    }
+
+    /// From now on it is a kernel that has no such thing.
+    pub fn take_away(&self, feature: Feature) {
+        self.lock().lacks.insert(feature);
     }
 
     pub fn state(&self) -> State {
@@ -130,6 +137,13 @@ impl Seam for Kernel {
 
     fn facts(&self, _: Place) -> Result<Facts> {
         Ok(self.lock().facts.clone())
+    }
+
+    fn can(&self, feature: Feature) -> Result<()> {
+        match self.lock().lacks.contains(&feature) {
+            true => Err(feature.missing("it was taken away")),
+            false => Ok(()),
+        }
     }
 
     fn observe(&self, scope: &Scope) -> Result<State> {

@@ -10,7 +10,7 @@ mod wire;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bowline_core::Result;
+use bowline_core::{Code, Result};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use nix::errno::Errno;
@@ -40,6 +40,14 @@ impl Conntrack {
     /// Of the calling thread's namespace, wherever it is used. After an error it is better opened anew.
     pub(crate) fn open() -> Result<Conntrack> {
         Ok(Conntrack { socket: Socket::open()?, route: Netlink::open()?, filter_from: Some(MANY) })
+    }
+
+    /// Whether the kernel tells of the flows that it tracks. Fails with [`Code::Unsupported`] where it does not.
+    pub(crate) fn attempt(&mut self) -> Result<()> {
+        self.socket.count().map(drop).map_err(|e| match e.errno {
+            errno if tracks_nothing(errno) => e.coded(Code::Unsupported, "count the tracked flows"),
+            _ => e.error("count the tracked flows"),
+        })
     }
 
     /// Makes the kernel forget these flows, and returns how many there were. A kernel that tracks nothing has none.

@@ -8,10 +8,10 @@ mod ears;
 mod facts;
 mod guest;
 mod host;
-mod link;
+pub(crate) mod link;
 mod mark;
 mod observe;
-mod rate;
+pub(crate) mod rate;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -24,6 +24,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bowline_core::feature::Feature;
 use bowline_core::firewall::Element;
 use bowline_core::firewall::hooks::Hooks;
 use bowline_core::kernel::{Facts, Obstacle, Scope, Tell};
@@ -40,7 +41,7 @@ use crate::anchor::Anchors;
 use crate::foreign::firewalld::Bridges;
 use crate::nft::Nft;
 use crate::resolver::Ears;
-use crate::{anchor, dial, fault, foreign, hold, netns};
+use crate::{anchor, dial, fault, foreign, hold, netns, probe};
 use ears::Resolvers;
 use guest::Guest;
 use host::Host;
@@ -61,6 +62,8 @@ pub struct Kernel {
     anchors: OnceLock<Anchors>,
     /// Those of our own namespace that firewalld, where it runs, has in a zone.
     bridges: Bridges,
+    /// What the kernel is known to have. What it lacks is asked for anew, as a module may be loaded any time.
+    can: Mutex<BTreeSet<Feature>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,6 +95,7 @@ impl Kernel {
             resolvers: Arc::default(),
             anchors: OnceLock::new(),
             bridges: Bridges::at(Path::new(SYSTEM_BUS)),
+            can: Mutex::default(),
         })
     }
 
@@ -257,6 +261,17 @@ impl bowline_core::kernel::Kernel for Kernel {
 
     fn facts(&self, place: Place) -> Result<Facts> {
         facts::facts(&*self.host_or_closed(place)?)
+    }
+
+    fn can(&self, feature: Feature) -> Result<()> {
+        let known = || self.can.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().contains(&feature) {
+            return Ok(());
+        }
+        // Without the lock, so that one that is loaded slowly keeps nobody from asking for another.
+        probe::can(feature)?;
+        known().insert(feature);
+        Ok(())
     }
 
     fn observe(&self, scope: &Scope) -> Result<State> {

@@ -6,6 +6,7 @@ pub mod keeper;
 pub mod kernel;
 pub mod netns;
 pub mod nft;
+pub mod probe;
 pub mod process;
 
 mod anchor;

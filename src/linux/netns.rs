@@ -71,6 +71,17 @@ pub fn run<T: Send>(ns: impl AsFd, body: impl FnOnce() -> T + Send) -> Result<T>
     })?
 }
 
+/// Runs a closure in a fresh namespace, on a thread of its own; the namespace is gone with what the closure made there.
+pub(crate) fn scratch<T: Send>(body: impl FnOnce() -> T + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let visit = || {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|e| refused("create a network namespace", e))?;
+            Ok(body())
+        };
+        join(std::thread::Builder::new().name("netns-scratch".into()).spawn_scoped(scope, visit))
+    })?
+}
+
 thread_local! {
     /// Where the thread was found to be, until it moves.
     static HERE: Cell<Option<Place>> = const { Cell::new(None) };

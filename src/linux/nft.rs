@@ -1,6 +1,7 @@
 //! The host's two firewall tables, `inet bowline` and `bridge bowline`, spoken to the kernel over one kept netlink socket.
 //! Every change is one transaction that may be made twice; no other table is ever changed or dumped.
 
+mod attempt;
 mod batch;
 mod element;
 mod frame;
@@ -21,6 +22,7 @@ use bowline_core::firewall::{Element, Set, Table};
 use bowline_core::{Code, Error, Result};
 use nix::errno::Errno;
 
+pub(crate) use attempt::{Part, attempt};
 use batch::{Batch, Verb};
 use frame::Tenure;
 use refusal::{Fault, Refusal};

@@ -34,6 +34,12 @@ pub(crate) fn set(route: &mut Netlink, name: &LinkName, link: &Link, seen: &Seen
     }
 }
 
+/// Limits a link that is there for the trial only.
+pub(crate) fn attempt(route: &mut Netlink, index: u32) -> Result<()> {
+    let name = "tried".parse()?;
+    give(route, &name, Bucket::new(Rate::new(1_000_000)?, 1500), index)
+}
+
 /// What we gave to these links, by their indexes. Where none is shaped, the kernel is not asked.
 pub(crate) fn of(route: &mut Netlink, links: &[SeenLink]) -> Result<HashMap<u32, Rate>> {
     if !links.iter().any(|link| link.shaped) {

@@ -1,5 +1,6 @@
 //! The truth about Linux: each test in a fresh namespace on the real kernel, as root.
 
+mod can;
 mod facts;
 mod foreign;
 mod guests;

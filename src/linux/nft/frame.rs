@@ -67,7 +67,7 @@ pub(super) fn remove(batch: &mut Batch<'_>) {
 }
 
 /// Says nothing of flags, and so leaves those of an existing table alone.
-fn add(batch: &mut Batch<'_>, table: Table) {
+pub(super) fn add(batch: &mut Batch<'_>, table: Table) {
     batch.op(table, What::AddTable(table), kind::NEW_TABLE, flag::CREATE, |_| {});
 }
 
@@ -84,16 +84,22 @@ pub(super) fn claim(batch: &mut Batch<'_>, table: Table) {
 
 /// All that is in the tables but the elements of their named sets.
 pub(super) fn fill(batch: &mut Batch<'_>) {
+    part(batch, |_| true);
+}
+
+/// The same, with these chains only, which jump to no others, and the sets of their tables.
+pub(super) fn part(batch: &mut Batch<'_>, wanted: impl Fn(&Chain) -> bool) {
     let mut ids = FIRST_ID..;
     let mut next_id = || ids.next().expect("there are few sets");
-    for &set in Set::ALL {
+    let chains = || FRAME.iter().filter(|chain| wanted(chain));
+    for &set in Set::ALL.iter().filter(|set| chains().any(|chain| chain.table == set.table())) {
         set::put(batch, set, next_id());
     }
     // Rules jump to chains, so these are all there before.
-    for chain in FRAME {
+    for chain in chains() {
         put_chain(batch, chain);
     }
-    for chain in FRAME {
+    for chain in chains() {
         for rule in chain.rules {
             let own_set = next_id();
             if rule::needs_own_set(rule) {
