@@ -36,7 +36,9 @@ fn main() -> ExitCode {
 fn daemon(args: DaemonArgs) -> Result<()> {
     let keeper = if args.rehearse { Opening::default() } else { keeper(args.ready_fd) };
     let (kernel, sockets): (Arc<dyn Kernel>, Arc<dyn Sockets>) = if args.rehearse {
-        (Arc::new(bowline_core::memory::Kernel::with_doors(inode)), Arc::new(NoSockets))
+        let kernel = bowline_core::memory::Kernel::with_doors(inode);
+        args.lacks.iter().for_each(|feature| kernel.take_away(*feature));
+        (Arc::new(kernel), Arc::new(NoSockets))
     } else {
         bowline_linux::raise_file_limit()?;
         let options = bowline_linux::Options { kill_at_call: args.kill_at_call };

@@ -1,6 +1,7 @@
 //! The command line on a daemon that rehearses: what it prints, what it prints it to, and what its exit code says.
 
 mod dns;
+mod doctor;
 mod endpoints;
 mod networks;
 mod ports;

@@ -39,6 +39,10 @@ impl Client {
         self.call(Method::Get, "/v1/info", None::<&()>)
     }
 
+    pub fn checkup(&self) -> Result<v1::Checkup> {
+        self.call(Method::Get, "/v1/checkup", None::<&()>)
+    }
+
     pub fn dump(&self) -> Result<v1::Dump> {
         self.call(Method::Get, "/v1/dump", None::<&()>)
     }

@@ -8,6 +8,8 @@ use crate::v1;
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(
+    v1::Check,
+    v1::Checkup,
     v1::CreateEndpoint,
     v1::CreateNetwork,
     v1::Disconnect,
@@ -28,10 +30,12 @@ use crate::v1;
     v1::EventKind,
     v1::Expose,
     v1::Failure,
+    v1::Feature,
     v1::Firewall,
     v1::Flushed,
     v1::GatewayMode,
     v1::Gso,
+    v1::Has,
     v1::Health,
     v1::Info,
     v1::Interface,
@@ -50,6 +54,7 @@ use crate::v1;
     v1::Pruned,
     v1::Publish,
     v1::PublishSpec,
+    v1::Standing,
     v1::StaticRoute,
     v1::SubnetSpec,
     v1::SubnetStatus,

@@ -49,6 +49,7 @@ pub enum Verb {
     Version,
     Health,
     Info,
+    Checkup,
     Dump,
     Drift,
     Repair,
@@ -113,6 +114,14 @@ pub const ROUTES: &[Route] = &[
         "Whether the daemon is ready, and what it waits for",
     ),
     route(Get, "/v1/info", Verb::Info, None, One("Info"), "The daemon's directories, size and counts"),
+    route(
+        Get,
+        "/v1/checkup",
+        Verb::Checkup,
+        None,
+        One("Checkup"),
+        "What this host can do, and what is wrong with it",
+    ),
     route(
         Get,
         "/v1/dump",

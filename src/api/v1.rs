@@ -21,4 +21,4 @@ pub use network::{
     SubnetSpec, SubnetStatus, UpdateNetwork,
 };
 pub use port::{Expose, Firewall, Obstacle, Port, PortCheck, PortQuery, Protocol, Publish, PublishSpec};
-pub use system::{Drift, Dump, Health, Info, Version};
+pub use system::{Check, Checkup, Drift, Dump, Feature, Has, Health, Info, Standing, Version};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bowline_core::feature::Feature;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -119,6 +120,10 @@ pub(crate) enum Command {
         command: DnsCommand,
     },
 
+    /// Say what this host can do, what is wrong with it, and the line to paste
+    #[command(after_help = help::DOCTOR)]
+    Doctor,
+
     /// Follow what happens, one line each, until Ctrl-C
     Events,
 
@@ -180,9 +185,10 @@ impl Command {
             | Command::Dns { .. }
             | Command::Events
             | Command::System { .. } => true,
-            // A bench starts daemons of its own. The client's version helps most where no daemon can be
+            // A bench starts daemons of its own, and a doctor says that there is none. The client's version helps most where no daemon can be
             // reached, so this verb asks for one itself.
             Command::Bench(_)
+            | Command::Doctor
             | Command::Version(_)
             | Command::Explain { .. }
             | Command::Daemon(_)
@@ -231,6 +237,15 @@ pub struct DaemonArgs {
     /// Die just before the nth kernel call, for tests.
     #[arg(long, hide = true)]
     pub kill_at_call: Option<u64>,
+
+    /// With --rehearse, a kernel that has no such feature, for tests.
+    #[arg(long, hide = true, requires = "rehearse", value_name = "FEATURE")]
+    #[arg(value_parser = feature)]
+    pub lacks: Vec<Feature>,
+}
+
+fn feature(word: &str) -> Result<Feature, String> {
+    Feature::parse(word).ok_or_else(|| "there is no such feature".to_string())
 }
 
 #[derive(Debug, Args)]

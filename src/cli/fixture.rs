@@ -1,6 +1,7 @@
 //! The whole command line against a daemon that answers from a list.
 
 mod dns;
+mod doctor;
 mod fake;
 mod flow;
 mod publish;

@@ -8,7 +8,7 @@ use clap::Command;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Start here", &["run", "network", "endpoint", "port"]),
     ("Commands in namespaces", &["ps", "exec", "shell", "logs", "stop", "kill", "wait", "rm"]),
-    ("Look closer", &["dns", "events", "system", "explain", "version"]),
+    ("Look closer", &["doctor", "dns", "events", "system", "explain", "version"]),
     ("Set up", &["daemon", "config", "bench", "completion", "man"]),
 ];
 
@@ -26,6 +26,15 @@ Examples:
   bowline completion bash > /etc/bash_completion.d/bowline
   bowline completion zsh > \"${fpath[1]}/_bowline\"
   bowline completion fish > ~/.config/fish/completions/bowline.fish";
+
+pub(crate) const DOCTOR: &str = "\
+Exit code 0 says that nothing is wrong, and 7 that something is. What is only doubtful, or could not be
+looked at, counts for nothing. It changes nothing, starts nothing, and does without a daemon or privilege,
+as far as one can see without.
+
+Examples:
+  bowline doctor
+  bowline doctor --json | jq -r '.checks[] | select(.standing != \"well\") | .fix'";
 
 /// clap has one heading for all verbs; this has a heading for each group.
 pub(crate) fn grouped(command: Command) -> Command {

@@ -3,6 +3,7 @@
 
 mod args;
 mod dns;
+mod doctor;
 mod endpoint;
 mod events;
 pub mod exit;
@@ -102,6 +103,7 @@ fn execute(
         Command::Endpoint { command } => endpoint::execute(command, session, io),
         Command::Port { command } => port::execute(command, session, io),
         Command::Dns { command } => dns::execute(command, session, io),
+        Command::Doctor => doctor::execute(session, io),
         Command::Events => events::execute(session, io),
         Command::System { command } => system::execute(&command, session, io),
         Command::Explain { code } => explain::execute(code.as_deref(), session, io),

@@ -24,7 +24,7 @@ pub(crate) fn warning(what: &str, fix: &str, session: &Session, io: &mut Io<'_>)
     io.message(&format!("{warning}: {}\n  {way_out}: {}\n", clean(what), clean(fix)));
 }
 
-fn paint(color: bool, code: &str, text: &str) -> String {
+pub(crate) fn paint(color: bool, code: &str, text: &str) -> String {
     match color {
         true => format!("\x1b[{code}m{text}\x1b[0m"),
         false => text.to_string(),

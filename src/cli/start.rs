@@ -21,21 +21,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Starts the daemon where nothing listens. Whatever else is wrong with the socket, the call itself will tell.
 pub(crate) fn if_absent(session: &Session, io: &mut Io<'_>) -> Result<()> {
     let socket = session.client.socket();
-    let absent = match UnixStream::connect(socket) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    if !matches!(absent.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
-        return Ok(());
-    }
-    if Path::new("/run/systemd/system").exists() {
+    let Some(absent) = absent(socket) else { return Ok(()) };
+    if is_left_to_systemd() {
         return Err(left_to_systemd(socket, &absent));
     }
     started(Path::new(process::OWN_PROGRAM), session, io)
         .context(|| format!("start a daemon for {}", socket.display()))
 }
 
-fn left_to_systemd(socket: &Path, absent: &io::Error) -> Error {
+/// Why nobody listens there. None where somebody does, or that cannot be told.
+pub(crate) fn absent(socket: &Path) -> Option<io::Error> {
+    let error = UnixStream::connect(socket).err()?;
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused).then_some(error)
+}
+
+/// Whether a daemon that is needed is for systemd to start.
+pub(crate) fn is_left_to_systemd() -> bool {
+    Path::new("/run/systemd/system").exists()
+}
+
+pub(crate) fn left_to_systemd(socket: &Path, absent: &io::Error) -> Error {
     let fix = match socket == Path::new(SOCKET) {
         true => "systemctl start bowline".to_string(),
         false => format!("bowline daemon --socket {}", socket.display()),

@@ -76,8 +76,8 @@ features! {
     VlanFiltering = "vlan-filtering", "VLAN filtering of bridges", Built("CONFIG_BRIDGE_VLAN_FILTERING"), Sometimes, "tags within a bridge";
     Vrf = "vrf", "VRF", Module("vrf"), Sometimes, "networks with routes of their own";
     Dummy = "dummy", "dummy", Module("dummy"), Sometimes, "a network without a parent";
-    Vxlan = "vxlan", "VXLAN", Module("vxlan"), Sometimes, "networks across hosts";
-    Wireguard = "wireguard", "WireGuard", Module("wireguard"), Sometimes, "networks across hosts, encrypted";
+    Vxlan = "vxlan", "VXLAN", Module("vxlan"), Sometimes, "networks across hosts, to come";
+    Wireguard = "wireguard", "WireGuard", Module("wireguard"), Sometimes, "the same encrypted, to come";
     Tbf = "tbf", "token bucket", Module("sch_tbf"), Sometimes, "limits of rate";
     BigTcp = "big-tcp", "BIG TCP", Version("6.3"), Sometimes, "large packets between containers";
     Sctp = "sctp", "SCTP", Module("sctp"), Sometimes, "programs that speak SCTP";

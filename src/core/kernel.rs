@@ -36,6 +36,9 @@ pub trait Kernel: Send + Sync {
     /// What a host namespace offers and already uses.
     fn facts(&self, place: Place) -> Result<Facts>;
 
+    /// Settings of a host's that decide whether networks work there.
+    fn sights(&self, place: Place) -> Result<Sights>;
+
     /// Whether this kernel has something that not every kernel has. [`crate::Code::Unsupported`] is its no; any other
     /// failure means that it could not be asked. Nothing that is there is touched.
     fn can(&self, feature: Feature) -> Result<()>;
@@ -129,6 +132,25 @@ pub struct Uplink {
     pub tso_max_size: u32,
     /// It learns routes from router advertisements, and would stop once this host forwards IPv6.
     pub stops_learning: bool,
+}
+
+/// None of what cannot be seen from there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sights {
+    /// IPv4 between cards.
+    pub forwards: Option<bool>,
+    /// Frames between members of one network pass the forward chains too (`br_netfilter`).
+    pub bridged_are_filtered: Option<bool>,
+    /// The neighbours of all namespaces of the machine, by IPv4 and by IPv6. Only the first namespace sees them.
+    pub neighbours: [Option<Gauge>; 2],
+    /// Connections that are tracked.
+    pub flows: Option<Gauge>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauge {
+    pub used: u64,
+    pub limit: u64,
 }
 
 /// A chain of another program's that drops what is ours to pass. An accept of ours does not help: every table on the

@@ -3,6 +3,7 @@
 //! Read in this order: the nouns, the [`state::State`] that describes a kernel, the drivers that
 //! say which state a network wants, and [`plan::diff`], which finds the steps from seen to wanted.
 
+pub mod checkup;
 pub mod driver;
 pub mod endpoint;
 pub mod error;

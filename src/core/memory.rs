@@ -11,12 +11,12 @@ use std::sync::{Mutex, MutexGuard};
 use crate::feature::Feature;
 use crate::firewall::Element;
 use crate::firewall::hooks::Hooks;
-use crate::kernel::{Facts, Kernel as Seam, Moved, Obstacle, Scope, Tell};
+use crate::kernel::{Facts, Kernel as Seam, Moved, Obstacle, Scope, Sights, Tell};
 use crate::name::LinkName;
 use crate::place::{Door, Place};
 use crate::plan::Change;
 use crate::port::{HostPort, Ports};
-use crate::state::State;
+use crate::state::{State, SysctlKey};
 use crate::{Code, Error, Result};
 
 #[derive(Default)]
@@ -137,6 +137,12 @@ impl Seam for Kernel {
 
     fn facts(&self, _: Place) -> Result<Facts> {
         Ok(self.lock().facts.clone())
+    }
+
+    fn sights(&self, place: Place) -> Result<Sights> {
+        let key = SysctlKey { place, path: "net/ipv4/ip_forward".to_string() };
+        let forwards = self.lock().state.sysctls.get(&key).is_some_and(|value| value == "1");
+        Ok(Sights { forwards: Some(forwards), bridged_are_filtered: Some(false), ..Sights::default() })
     }
 
     fn can(&self, feature: Feature) -> Result<()> {

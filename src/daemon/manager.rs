@@ -4,6 +4,7 @@
 //! held while anything waits. An operation holds only what it touches, so two networks never wait on each other.
 
 mod attach;
+mod checkup;
 mod endpoints;
 mod firewall;
 mod heal;

@@ -12,6 +12,7 @@ pub(crate) mod link;
 mod mark;
 mod observe;
 pub(crate) mod rate;
+mod sights;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bowline_core::feature::Feature;
 use bowline_core::firewall::Element;
 use bowline_core::firewall::hooks::Hooks;
-use bowline_core::kernel::{Facts, Obstacle, Scope, Tell};
+use bowline_core::kernel::{Facts, Obstacle, Scope, Sights, Tell};
 use bowline_core::name::LinkName;
 use bowline_core::place::{Door, Found, Place};
 use bowline_core::plan::Change;
@@ -261,6 +262,10 @@ impl bowline_core::kernel::Kernel for Kernel {
 
     fn facts(&self, place: Place) -> Result<Facts> {
         facts::facts(&*self.host_or_closed(place)?)
+    }
+
+    fn sights(&self, place: Place) -> Result<Sights> {
+        self.host_or_closed(place)?.enter(sights::sights)
     }
 
     fn can(&self, feature: Feature) -> Result<()> {

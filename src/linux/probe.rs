@@ -29,6 +29,15 @@ pub fn can(feature: Feature) -> Result<()> {
     })
 }
 
+/// Whether this process may try: it takes `CAP_SYS_ADMIN` to make a namespace, and `CAP_NET_ADMIN` to change anything in it.
+pub fn is_privileged() -> bool {
+    const NEEDED: u64 = 1 << 12 | 1 << 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & NEEDED == NEEDED)
+}
+
 /// Fails with [`Code::Unsupported`] where the kernel has no such thing.
 fn attempt(feature: Feature) -> Result<()> {
     match feature {

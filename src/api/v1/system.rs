@@ -48,6 +48,64 @@ pub struct Dump {
     pub wanted: Vec<String>,
 }
 
+/// What this host can do, and what is wrong with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Checkup {
+    /// What kernels may have or not.
+    pub features: Vec<Feature>,
+    pub checks: Vec<Check>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Feature {
+    /// One word, such as `vlan-filtering`
+    pub feature: String,
+    /// As people call it, such as `VLAN filtering of bridges`
+    pub name: String,
+    pub has: Has,
+    /// Whether bowline does nothing at all without it.
+    pub required: bool,
+    /// What bowline does with it.
+    pub purpose: String,
+    /// What the kernel answered, or why it could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// How the host comes by it, or does without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Has {
+    Yes,
+    No,
+    /// It could not be tried.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Check {
+    /// What was looked at, such as `firewall`
+    pub about: String,
+    pub standing: Standing,
+    pub what: String,
+    /// A command, or else what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    Well,
+    /// It works, and may not for long, or not for all.
+    Doubtful,
+    Wrong,
+    /// It could not be looked at.
+    Unknown,
+}
+
 /// Where the kernel differs from what is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Drift {

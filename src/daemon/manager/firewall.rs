@@ -104,7 +104,7 @@ impl Manager {
         }
     }
 
-    fn bridges_at(&self, place: Place) -> Vec<LinkName> {
+    pub(super) fn bridges_at(&self, place: Place) -> Vec<LinkName> {
         let keepers = self.index.networks();
         let here = keepers.iter().filter(|keeper| keeper.host == place);
         here.map(|keeper| keeper.lock().network.bridge.clone()).collect()

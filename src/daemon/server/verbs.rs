@@ -44,6 +44,7 @@ pub(super) fn run(verb: Verb, shared: &Shared, asked: Asked<'_>) -> Result<Respo
         Verb::Version => json(&version()),
         Verb::Health => json(&shared.ready.health()),
         Verb::Info => json(&manager.info()),
+        Verb::Checkup => json(&manager.checkup()),
         Verb::Dump => json(&manager.dump()),
         Verb::Drift => json(&manager.drift()?),
         Verb::Repair => json(&manager.repair()?),
