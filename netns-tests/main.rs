@@ -376,6 +376,15 @@ scenarios! {
         nonsense_costs_little_and_ends,
         no_loop_can_be_begun,
     }
+    doctor {
+        a_healthy_host_is_well_and_stays_as_it_is,
+        what_the_kernel_has_is_what_others_find,
+        a_firewall_that_drops_is_named_with_what_helps,
+        drift_and_forwarding_are_named_with_what_helps,
+        a_network_that_is_wider_than_the_uplink,
+        #[cold] without_a_daemon_it_looks_itself,
+        nobody_sees_what_nobody_may,
+    }
     refusals {
         what_is_no_namespace,
         what_does_not_fit,

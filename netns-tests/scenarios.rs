@@ -11,6 +11,7 @@ pub(crate) mod dns_limits;
 pub(crate) mod dns_namespaces;
 pub(crate) mod dns_nonsense;
 pub(crate) mod dns_verbs;
+pub(crate) mod doctor;
 pub(crate) mod elsewhere;
 pub(crate) mod families;
 pub(crate) mod following;
