@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bowline_api::v1::{CreateEndpoint, Join, Netns};
 
-use crate::world::background::Background;
 use crate::world::place::Place;
 use crate::world::said::{eventually, only_if};
 use crate::world::{Snapshot, World};
@@ -12,14 +11,6 @@ use crate::world::{Snapshot, World};
 fn front(w: &World) -> (Place<'_>, Place<'_>) {
     w.bowline("network create front --subnet 10.9.0.0/24");
     (w.attach("bad", "front", ""), w.attach("good", "front", ""))
-}
-
-/// A script that says `ready` and goes on until its input ends.
-fn plays(place: Place<'_>, script: &str) -> Background {
-    let mut command = place.command("python3");
-    let mut background = Background::start("python3".into(), command.args(["-c", script]));
-    background.wait_for_line("ready");
-    background
 }
 
 /// While the one does his worst, the other asks as ever. How much of a processor is left to either on a machine with other
@@ -32,7 +23,7 @@ fn others_do_not_notice(w: &World, good: Place<'_>, script: &str) {
         clock.ends()
     };
     let before = ask();
-    let playing = plays(w.inside("bad"), script);
+    let playing = w.inside("bad").starts_python(script, "ready");
     let during = ask();
     drop(playing);
     assert!(during.p50 <= before.p50 + Duration::from_millis(5), "{during:?}, without him {before:?}");
@@ -90,8 +81,7 @@ print('ready', flush=True)
 sys.stdin.read()
 ",
     );
-    let mut cut = plays(
-        bad,
+    let mut cut = bad.starts_python(
         "
 import socket
 s = socket.create_connection(('127.0.0.11', 53), 5)
@@ -101,6 +91,7 @@ s.settimeout(9)
 assert s.recv(1) == b''
 print('cut', flush=True)
 ",
+        "ready",
     );
     cut.wait_for_line("cut");
     assert_eq!(bad.asker().ask_by_tcp("good", "A").data(), ["10.9.0.3"]);
@@ -130,7 +121,7 @@ print('ready', flush=True)
 sys.stdin.read()
 ";
     others_do_not_notice(w, good, flood);
-    let _playing = plays(w.inside("bad"), flood);
+    let _playing = w.inside("bad").starts_python(flood, "ready");
     eventually("his questions fill what he may have under way", || {
         let heard = stub.heard().iter().filter(|heard| heard.name.starts_with("mute-")).count();
         only_if(heard >= 256, heard)

@@ -53,9 +53,22 @@ impl<'w> Place<'w> {
 
     #[track_caller]
     pub(crate) fn run_python(self, script: &str) -> String {
+        self.tries_python(script).well().out
+    }
+
+    pub(crate) fn tries_python(self, script: &str) -> Said {
         let mut command = self.brief("python3");
         command.args(["-c", script]);
-        Said::by(self.named("python3"), command).well().out
+        Said::by(self.named("python3"), command)
+    }
+
+    /// A program in Python that runs on beside us, once it has said this.
+    #[track_caller]
+    pub(crate) fn starts_python(self, script: &str, ready: &str) -> Background {
+        let mut command = self.command("python3");
+        let mut program = Background::start(self.named("python3"), command.args(["-c", script]));
+        program.wait_for_line(ready);
+        program
     }
 
     /// Runs on beside us until it is dropped or waited for.

@@ -1,6 +1,6 @@
 //! Connections that the kernel keeps track of: there is room for so many, and one member asks for all of it.
 
-use super::frames::{python, said_by_python};
+use super::frames::said_by_python;
 use crate::world::World;
 
 /// Datagrams from five ports to every port of somebody who never answers, again and again: each is a flow.
@@ -60,7 +60,7 @@ pub(crate) fn unanswered_flows_of_one_leave_room_for_others(w: &World) {
         said.trim().parse().expect("a number")
     };
     w.outside().shell(HOLE);
-    let flood = python(mallory, FLOOD, "flooded");
+    let flood = mallory.starts_python(FLOOD, "flooded");
     assert!(number("count") > number("max") / 10 * 9, "{} of {} flows", number("count"), number("max"));
     let evicted = w.host().shell(EVICTED);
     assert!(evicted.split_whitespace().any(|count| !count.trim_start_matches('0').is_empty()), "{evicted}");

@@ -1,9 +1,6 @@
 //! Frames that claim whatever they like, sent from a member's card, and counters that see where they arrive.
 
-use std::process::Command;
-
 use crate::world::World;
-use crate::world::background::Background;
 use crate::world::place::Place;
 use crate::world::said::Said;
 
@@ -68,16 +65,6 @@ pub(super) fn sends_past(gate: Gate<'_>, from: Place<'_>, count: u64, frame: &st
         sends(from, "eth0", missing, frame);
     }
     panic!("{} of {count} never arrived: {frame}", goal - gate.arrived());
-}
-
-/// A program in Python that has answered with a first line, and goes on until it is dropped.
-#[track_caller]
-pub(super) fn python(from: Place<'_>, script: &str, first: &str) -> Background {
-    let mut command: Command = from.command("python3");
-    command.args(["-c", script]);
-    let mut program = Background::start("python3".into(), &mut command);
-    program.wait_for_line(first);
-    program
 }
 
 /// A program in Python that ends by itself.
