@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "this program is nothing but a test")]
 
 mod matrix;
+mod needs;
+#[macro_use]
+mod scenario;
 mod scenarios;
 mod world;
 
@@ -11,27 +14,12 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use needs::{Kernel, Need};
+use scenario::{Kernels, Scenario};
 use world::{Machine, World};
 
-struct Scenario {
-    name: &'static str,
-    /// Whether it starts with a daemon that runs.
-    daemon: bool,
-    run: fn(&World),
-}
-
-macro_rules! scenarios {
-    ($($group:ident { $($(#[$cold:ident])? $name:ident,)* })*) => {
-        const SCENARIOS: &[Scenario] = &[$($(Scenario {
-            name: concat!(stringify!($group), "::", stringify!($name)),
-            daemon: true $(&& stringify!($cold).is_empty())?,
-            run: scenarios::$group::$name,
-        },)*)*];
-    };
-}
-
-// Those marked `cold` start their daemon themselves.
+// Marks are explained in scenario.rs; `needs` may stand before a group as well.
 scenarios! {
     attach {
         a_container_gets_what_was_promised,
@@ -114,7 +102,7 @@ scenarios! {
         many_made_up_neighbours_do_not_fill_the_hosts_table,
     }
     rates {
-        rates_hold_in_both_directions_and_can_be_seen,
+        #[timed] rates_hold_in_both_directions_and_can_be_seen,
     }
     republish {
         a_network_that_becomes_internal_publishes_nothing,
@@ -394,6 +382,11 @@ scenarios! {
         #[cold] a_disk_that_fills_while_it_runs,
         nobody_is_not_root,
     }
+    lane {
+        #[guest] the_guest_has_what_it_is_for,
+        #[guest] an_endpoint_gets_what_it_gets_elsewhere,
+        #[needs(Sctp)] a_published_sctp_port_carries_traffic,
+    }
 }
 
 thread_local! {
@@ -421,10 +414,26 @@ fn main() -> ExitCode {
     if let Some(why) = &lacking {
         eprintln!("no machine can be made here, so every scenario is ignored: {}", why.trim());
     }
-    let trials = SCENARIOS
-        .iter()
-        .map(|scenario| Trial::test(scenario.name, || play(scenario)).with_ignored_flag(lacking.is_some()));
+    let mut kernel = Kernel::default();
+    let trials = SCENARIOS.iter().copied().flatten().map(|scenario| {
+        let unmet = unmet(scenario, &mut kernel);
+        let story = move || match unmet {
+            None => play(scenario).map(|()| Completion::Completed),
+            Some(why) => Ok(Completion::ignored_with(why)),
+        };
+        Trial::ignorable_test(scenario.name, story).with_ignored_flag(lacking.is_some())
+    });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// Why it is not told on this kernel.
+fn unmet(scenario: &Scenario, kernel: &mut Kernel) -> Option<String> {
+    match scenario.kernels {
+        Kernels::Guests => Some("it is told in the guest only".into()),
+        Kernels::Every | Kernels::Own => {
+            kernel.lacks(scenario.all_needs()).map(|what| format!("this kernel has no {what}"))
+        }
+    }
 }
 
 fn play(scenario: &Scenario) -> Result<(), Failed> {

@@ -22,6 +22,7 @@ pub(crate) mod healing;
 pub(crate) mod hooks;
 pub(crate) mod internal;
 pub(crate) mod isolation;
+pub(crate) mod lane;
 pub(crate) mod links;
 pub(crate) mod many;
 pub(crate) mod names;
