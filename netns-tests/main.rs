@@ -5,19 +5,17 @@
 
 mod matrix;
 mod needs;
+mod runner;
 #[macro_use]
 mod scenario;
 mod scenarios;
+mod vm;
 mod world;
 
-use std::cell::RefCell;
-use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use needs::{Kernel, Need};
-use scenario::{Kernels, Scenario};
-use world::{Machine, World};
+use needs::Need;
+use scenario::Scenario;
 
 // Marks are explained in scenario.rs; `needs` may stand before a group as well.
 scenarios! {
@@ -389,66 +387,13 @@ scenarios! {
     }
 }
 
-thread_local! {
-    /// What the last panic of this thread said, and where.
-    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if args.first().is_some_and(|first| first == "witness") {
-        return world::witness::main(&args[1..]);
+    let scenarios = || SCENARIOS.iter().copied().flatten();
+    match args.first().map(String::as_str) {
+        Some("witness") => world::witness::main(&args[1..]),
+        Some("station") => matrix::station::main(&args[1..]),
+        Some("guest") => runner::in_the_guest(scenarios(), &args[1..]),
+        _ => runner::here(scenarios()),
     }
-    if args.first().is_some_and(|first| first == "station") {
-        return matrix::station::main(&args[1..]);
-    }
-    let mut arguments = Arguments::from_args();
-    // Most of a scenario is waiting: for silence, for the kernel, for a process to start.
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    arguments.test_threads.get_or_insert(cores * 3);
-    panic::set_hook(Box::new(|info| {
-        let text = info.to_string();
-        PANIC.with_borrow_mut(|last| *last = Some(text));
-    }));
-    let lacking = Machine::born().err();
-    if let Some(why) = &lacking {
-        eprintln!("no machine can be made here, so every scenario is ignored: {}", why.trim());
-    }
-    let mut kernel = Kernel::default();
-    let trials = SCENARIOS.iter().copied().flatten().map(|scenario| {
-        let unmet = unmet(scenario, &mut kernel);
-        let story = move || match unmet {
-            None => play(scenario).map(|()| Completion::Completed),
-            Some(why) => Ok(Completion::ignored_with(why)),
-        };
-        Trial::ignorable_test(scenario.name, story).with_ignored_flag(lacking.is_some())
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
-}
-
-/// Why it is not told on this kernel.
-fn unmet(scenario: &Scenario, kernel: &mut Kernel) -> Option<String> {
-    match scenario.kernels {
-        Kernels::Guests => Some("it is told in the guest only".into()),
-        Kernels::Every | Kernels::Own => {
-            kernel.lacks(scenario.all_needs()).map(|what| format!("this kernel has no {what}"))
-        }
-    }
-}
-
-fn play(scenario: &Scenario) -> Result<(), Failed> {
-    let world = caught(World::new)?;
-    let story = || {
-        if scenario.daemon {
-            world.start();
-        }
-        (scenario.run)(&world);
-        world.closes();
-    };
-    caught(story).map_err(|why| Failed::from(format!("{why}\n\n{}", world.dump())))
-}
-
-fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-    panic::catch_unwind(AssertUnwindSafe(act))
-        .map_err(|_| PANIC.take().unwrap_or_else(|| "a panic without words".to_string()))
 }
