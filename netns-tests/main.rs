@@ -5,6 +5,7 @@
 
 mod matrix;
 mod needs;
+mod patience;
 mod runner;
 #[macro_use]
 mod scenario;

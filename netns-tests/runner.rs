@@ -29,7 +29,8 @@ thread_local! {
 
 /// The whole list. Those that are told in the guest come last.
 pub(crate) fn here(scenarios: impl Iterator<Item = &'static Scenario>) -> ExitCode {
-    let arguments = arguments(Arguments::from_args());
+    // Most of a scenario is waiting: for silence, for the kernel, for a process to start.
+    let arguments = arguments(Arguments::from_args(), 3);
     let lacking = Machine::born().err();
     if let Some(why) = &lacking {
         eprintln!("no machine can be made here, so every scenario is ignored: {}", why.trim());
@@ -89,17 +90,16 @@ pub(crate) fn in_the_guest(scenarios: impl Iterator<Item = &'static Scenario>, a
             })
         });
     let trials = trials.collect();
-    libtest_mimic::run(&arguments(Arguments::default()), trials).exit_code()
+    libtest_mimic::run(&arguments(Arguments::default(), 2), trials).exit_code()
 }
 
-fn arguments(given: Arguments) -> Arguments {
+fn arguments(given: Arguments, for_each_core: usize) -> Arguments {
     panic::set_hook(Box::new(|info| {
         let text = info.to_string();
         PANIC.with_borrow_mut(|last| *last = Some(text));
     }));
-    // Most of a scenario is waiting: for silence, for the kernel, for a process to start.
     let cores = available_parallelism().map_or(2, usize::from);
-    Arguments { test_threads: given.test_threads.or(Some(cores * 3)), ..given }
+    Arguments { test_threads: given.test_threads.or(Some(cores * for_each_core)), ..given }
 }
 
 fn telling(scenario: &Scenario, kernel: &mut Kernel, equipment: &Result<Equipment, String>) -> Telling {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::cells::Cell;
 use super::model::Answer;
+use crate::patience::stretched;
 use crate::world::place::Place;
 
 /// How long all have to be silent before silence is believed: what is dropped is never answered.
@@ -56,7 +57,7 @@ impl Radio {
     pub(crate) fn listens(&mut self, name: &str, at: SocketAddr) {
         self.tell(name, &format!("listen {at}\n"));
         loop {
-            let said = self.said.recv_timeout(PATIENCE);
+            let said = self.said.recv_timeout(stretched(PATIENCE));
             let (who, line) = said.unwrap_or_else(|e| panic!("{name} does not listen at {at}: {e}"));
             if who == name && line == "listening" {
                 return;
@@ -88,7 +89,8 @@ impl Radio {
         }
         let mut quiet = 0;
         while quiet < names.len() {
-            let (name, line) = self.said.recv_timeout(PATIENCE).expect("every station becomes quiet");
+            let (name, line) =
+                self.said.recv_timeout(stretched(PATIENCE)).expect("every station becomes quiet");
             quiet += usize::from(line == "quiet");
             note(cells, &name, &line);
         }
@@ -96,12 +98,12 @@ impl Radio {
 
     fn hears(&mut self, cells: &mut [Cell]) {
         let mut awaited = cells.iter().filter(|cell| cell.expected.is_some()).count();
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + stretched(PATIENCE);
         loop {
-            match self.said.recv_timeout(SILENCE) {
+            match self.said.recv_timeout(stretched(SILENCE)) {
                 Ok((name, line)) if note(cells, &name, &line) => {
                     awaited -= 1;
-                    deadline = Instant::now() + PATIENCE;
+                    deadline = Instant::now() + stretched(PATIENCE);
                 }
                 Err(RecvTimeoutError::Timeout) if awaited == 0 => return,
                 Ok(_) | Err(_) => (),

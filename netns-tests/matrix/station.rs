@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::patience::stretched;
+
 /// How long one attempt may last; the whole round waits no longer than this for attempts under way at its end.
 const ATTEMPT: Duration = Duration::from_millis(400);
 /// How long it is until the next attempt, and until the next look at what has come.
@@ -107,7 +109,7 @@ fn listen(name: &str, at: SocketAddr) -> io::Result<()> {
 }
 
 fn answer(mut stream: &TcpStream, name: &str, port: u16) -> io::Result<()> {
-    stream.set_read_timeout(Some(ATTEMPT))?;
+    stream.set_read_timeout(Some(stretched(ATTEMPT)))?;
     let mut nonce = String::new();
     BufReader::new(stream).read_line(&mut nonce)?;
     let nonce = nonce.trim();
@@ -160,8 +162,8 @@ fn try_on(call: &Call, over: &AtomicBool) {
 }
 
 fn connect(call: &Call) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&call.to, ATTEMPT)?;
-    stream.set_read_timeout(Some(ATTEMPT))?;
+    let mut stream = TcpStream::connect_timeout(&call.to, stretched(ATTEMPT))?;
+    stream.set_read_timeout(Some(stretched(ATTEMPT)))?;
     writeln!(stream, "{}", call.nonce)?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

@@ -153,7 +153,7 @@ pub(crate) fn ipv6_alone_has_one_too(w: &World) {
     let seen = web.digs("-t A db");
     assert_eq!((seen.status.as_str(), seen.answers.len()), ("NOERROR", 0), "{}", seen.text);
     assert_eq!(web.digs("-x fd00:9::3").found(), ["db.front."]);
-    w.host().run("ip netns exec web ping -6 -n -q -c 1 -W 5 db");
+    w.host().run("ip netns exec web ping -6 -n -q -c 1 -W 20 db");
 }
 
 pub(crate) fn a_member_of_many_networks_has_one(w: &World) {

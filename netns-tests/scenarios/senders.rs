@@ -1,7 +1,7 @@
 //! What a member may say about who it is. Mallory has every right in its own namespace; web and app are its neighbours.
 
 use crate::world::World;
-use crate::world::place::Place;
+use crate::world::place::{ANSWER, Place, SILENCE};
 
 fn town<'w>(w: &'w World, options: &str) -> (Place<'w>, Place<'w>, Place<'w>) {
     w.bowline("network create front --subnet 10.9.0.0/24 --subnet fd00:9::/64");
@@ -19,7 +19,7 @@ pub(crate) fn an_address_of_another_is_not_believed(w: &World) {
     app.reaches("10.9.0.4");
     mallory.shell("ip addr add 10.9.0.99/24 dev eth0; ip addr add fd00:9::99/64 dev eth0 nodad");
     for (own, claimed) in [("10.9.0.3", "10.9.0.99"), ("fd00:9::3", "fd00:9::99")] {
-        let said = mallory.tries(&format!("ping -n -q -c 1 -W 0.4 -I {claimed} {own}"));
+        let said = mallory.ping(SILENCE, &format!("-I {claimed} {own}"));
         assert!(said.code != 0, "wanted silence from {said}");
         forgets(app);
         app.does_not_reach(claimed);
@@ -81,7 +81,7 @@ pub(crate) fn who_routes_for_others_is_let_off(w: &World) {
     let (_web, app, mallory) = town(w, "--no-antispoof");
     mallory.shell("ip addr add 10.9.0.99/24 dev eth0; ip addr add fd00:9::99/64 dev eth0 nodad");
     for (own, claimed) in [("10.9.0.3", "10.9.0.99"), ("fd00:9::3", "fd00:9::99")] {
-        mallory.run(&format!("ping -n -q -c 1 -W 5 -I {claimed} {own}"));
+        mallory.ping(ANSWER, &format!("-I {claimed} {own}")).well();
         app.reaches(claimed);
     }
     assert!(w.bowline("endpoint inspect mallory").json()[0]["antispoof"] == false);
@@ -89,7 +89,7 @@ pub(crate) fn who_routes_for_others_is_let_off(w: &World) {
     w.restart();
     app.reaches("10.9.0.99");
     app.run("ip addr add 10.9.0.98/24 dev eth0");
-    let said = app.tries("ping -n -q -c 1 -W 0.4 -I 10.9.0.98 10.9.0.4");
+    let said = app.ping(SILENCE, "-I 10.9.0.98 10.9.0.4");
     assert!(said.code != 0, "wanted silence from {said}");
 }
 

@@ -1,6 +1,7 @@
 //! Leaving the host: under whose address, and by packets of which size.
 
 use crate::world::World;
+use crate::world::place::{ANSWER, SILENCE};
 
 pub(crate) fn members_leave_under_the_hosts_address(w: &World) {
     w.bowline("network create front --subnet 10.9.0.0/24 --subnet fd00:9::/64");
@@ -31,8 +32,8 @@ pub(crate) fn the_size_of_packets_follows_the_uplink(w: &World) {
     for (place, link) in [(w.host(), "bl-front"), (w.host(), port.as_str()), (web, "eth0")] {
         assert_eq!(place.link(link).unwrap()["mtu"], 1400, "{link}");
     }
-    web.run("ping -n -q -c 1 -W 5 -M do -s 1372 192.0.2.2");
-    assert_ne!(web.tries("ping -n -q -c 1 -W 1 -M do -s 1373 192.0.2.2").code, 0);
+    web.ping(ANSWER, "-M do -s 1372 192.0.2.2").well();
+    assert_ne!(web.ping(SILENCE, "-M do -s 1373 192.0.2.2").code, 0);
     w.removes_everything();
     w.host().run("ip link set uplink mtu 1500");
 }
@@ -41,7 +42,7 @@ pub(crate) fn the_size_of_packets_is_as_asked(w: &World) {
     w.bowline("network create front --subnet 10.9.0.0/24 --mtu 9000");
     let (web, db) = (w.attach("web", "front", ""), w.attach("db", "front", ""));
     assert_eq!(db.link("eth0").unwrap()["mtu"], 9000);
-    web.run("ping -n -q -c 1 -W 5 -M do -s 8972 10.9.0.3");
+    web.ping(ANSWER, "-M do -s 8972 10.9.0.3").well();
     w.bowline("network update front --mtu 1300");
     for (place, link) in [(w.host(), "bl-front"), (web, "eth0"), (db, "eth0")] {
         assert_eq!(place.link(link).unwrap()["mtu"], 1300, "{link}");

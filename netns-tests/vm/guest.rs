@@ -135,10 +135,10 @@ fn qemu(equipment: &Equipment, path: &Path) -> Command {
     };
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(&equipment.qemu);
-    command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "4096"]);
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2", "-m", "4096"]);
     command.args(["-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]);
     command.arg("-kernel").arg(&equipment.kernel.image).arg("-initrd").arg(path.join("initrd"));
-    command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off"]);
+    command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable"]);
     command.args(["-virtfs", &format!("{},readonly=on", share(Path::new("/"), "root"))]);
     command.args(["-virtfs", &share(&path.join("shared"), "folder")]);
     command

@@ -5,6 +5,12 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::patience::seconds;
+
+/// Who does not end by itself within this hangs.
+const BRIEF: Duration = Duration::from_secs(30);
 
 /// What makes an empty machine look like one: writable places that nobody sees, an uplink, and a neighbour behind it.
 const BIRTH: &str = r#"
@@ -89,7 +95,7 @@ impl Machine {
     /// A program that has to end by itself, before long: one that hangs is a failure, not a test that never ends.
     pub(crate) fn brief(&self, netns: Option<&str>, program: &str) -> Command {
         let mut command = self.command(netns, "timeout");
-        command.args(["--kill-after=1", "30", program]);
+        command.args(["--kill-after=1", &seconds(BRIEF), program]);
         command
     }
 

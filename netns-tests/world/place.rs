@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::World;
 use super::background::Background;
 use super::said::{Said, eventually, only_if};
+use crate::patience::{milliseconds, seconds};
 
 /// How long a silence has to last to be one. What is dropped is never answered, so only a probe that fails waits for it.
-const SILENCE_MS: &str = "400";
+pub(crate) const SILENCE: Duration = Duration::from_millis(400);
 
 /// How long an answer is waited for.
-const ANSWER_MS: &str = "5000";
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'w> {
@@ -118,14 +119,14 @@ impl<'w> Place<'w> {
     }
 
     pub(crate) fn pings(self, to: &str) -> bool {
-        self.tries(&format!("ping -n -q -c 1 -W 5 {to}")).code == 0
+        self.ping(ANSWER, to).code == 0
     }
 
     #[track_caller]
     pub(crate) fn reaches(self, to: &str) {
         // A peer that could not be found a moment ago is not looked for again at once; that is the kernel's way.
         eventually("it is reached", || {
-            let said = self.tries(&format!("ping -n -q -c 1 -W 5 {to}"));
+            let said = self.ping(ANSWER, to);
             only_if(said.code == 0, said)
         });
     }
@@ -133,8 +134,13 @@ impl<'w> Place<'w> {
     /// No answer, and not even a packet refused on the way: silence.
     #[track_caller]
     pub(crate) fn does_not_reach(self, to: &str) {
-        let said = self.tries(&format!("ping -n -q -c 1 -W 0.4 {to}"));
+        let said = self.ping(SILENCE, to);
         assert!(said.code != 0, "wanted silence from {said}");
+    }
+
+    /// Once, with more options of ping's before whom it is for: `-I eth1 10.9.0.2`.
+    pub(crate) fn ping(self, patience: Duration, to: &str) -> Said {
+        self.tries(&format!("ping -n -q -c 1 -W {} {to}", seconds(patience)))
     }
 
     /// Listens on a TCP port, and tells every caller which address it saw.
@@ -205,7 +211,7 @@ impl<'w> Place<'w> {
     #[track_caller]
     pub(crate) fn asks_udp(self, address: &str, port: u16) -> String {
         eventually("it is answered", || {
-            let said = self.ask_udp(address, port, ANSWER_MS);
+            let said = self.ask_udp(address, port, ANSWER);
             let words = said.out.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
             if said.code == 0 { Ok(words) } else { Err(said.to_string()) }
         })
@@ -213,20 +219,20 @@ impl<'w> Place<'w> {
 
     #[track_caller]
     pub(crate) fn gets_no_udp(self, address: &str, port: u16) {
-        let said = self.ask_udp(address, port, SILENCE_MS);
+        let said = self.ask_udp(address, port, SILENCE);
         assert!(said.code != 0, "wanted no answer from {said}");
     }
 
-    fn ask_udp(self, address: &str, port: u16, patience: &str) -> Said {
+    fn ask_udp(self, address: &str, port: u16, patience: Duration) -> Said {
         let mut command = self.witness();
-        command.args(["udp-ask", address, &port.to_string(), patience]);
+        command.args(["udp-ask", address, &port.to_string(), &milliseconds(patience)]);
         Said::by(self.named(&format!("udp-ask {address} {port}")), command)
     }
 
     /// Asks from a port of its own, briefly.
     pub(crate) fn asks_udp_from(self, own: u16, address: &str, port: u16) -> Said {
         let mut command = self.witness();
-        command.args(["udp-ask-from", &own.to_string(), address, &port.to_string(), SILENCE_MS]);
+        command.args(["udp-ask-from", &own.to_string(), address, &port.to_string(), &milliseconds(SILENCE)]);
         Said::by(self.named(&format!("udp-ask-from {own} {address} {port}")), command)
     }
 
@@ -263,7 +269,7 @@ impl<'w> Place<'w> {
     #[track_caller]
     pub(crate) fn seen_by(self, address: &str, port: u16) -> String {
         eventually("it is answered", || {
-            let said = self.fetch(address, port, ANSWER_MS);
+            let said = self.fetch(address, port, ANSWER);
             if said.code == 0 { Ok(said.out.trim().to_string()) } else { Err(said.to_string()) }
         })
     }
@@ -275,13 +281,13 @@ impl<'w> Place<'w> {
 
     #[track_caller]
     pub(crate) fn does_not_fetch(self, address: &str, port: u16) {
-        let said = self.fetch(address, port, SILENCE_MS);
+        let said = self.fetch(address, port, SILENCE);
         assert!(said.code != 0, "wanted no answer from {said}");
     }
 
-    fn fetch(self, address: &str, port: u16, patience: &str) -> Said {
+    fn fetch(self, address: &str, port: u16, patience: Duration) -> Said {
         let mut command = self.witness();
-        command.args(["fetch", address, &port.to_string(), patience]);
+        command.args(["fetch", address, &port.to_string(), &milliseconds(patience)]);
         Said::by(self.named(&format!("fetch {address} {port}")), command)
     }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::patience::stretched;
+
 /// Long enough for a loaded machine; whoever is in time never waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -80,12 +82,13 @@ impl std::fmt::Display for Said {
 /// Looks until it is so, and says what it saw last if it never is.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let patience = stretched(PATIENCE);
+    let deadline = Instant::now() + patience;
     loop {
         match look() {
             Ok(seen) => return seen,
             Err(last) if Instant::now() > deadline => {
-                panic!("{what}: not within {PATIENCE:?}; last seen: {last}")
+                panic!("{what}: not within {patience:?}; last seen: {last}")
             }
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }

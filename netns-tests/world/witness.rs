@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::dns;
+use crate::patience::stretched;
 
 pub(crate) fn main(args: &[String]) -> ExitCode {
     let part = args.first().map(String::as_str);
@@ -70,9 +71,10 @@ fn fetch(address: &str, port: &str, ms: &str) -> io::Result<()> {
 
 /// One number after the other, each only when the last has come back; the longest wait is told at the end.
 fn talk(address: &str, port: &str) -> io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&socket_address(address, port)?, Duration::from_secs(5))?;
+    let mut stream =
+        TcpStream::connect_timeout(&socket_address(address, port)?, stretched(Duration::from_secs(5)))?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(stretched(Duration::from_secs(10))))?;
     let mut answers = BufReader::new(stream.try_clone()?);
     println!("connected");
     let ended = thread::spawn(|| io::copy(&mut io::stdin(), &mut io::sink()));
@@ -95,8 +97,9 @@ fn talk(address: &str, port: &str) -> io::Result<()> {
 
 /// So many bytes, of which the last has to arrive; how long that took, in microseconds.
 fn send(address: &str, port: &str, kbytes: &str) -> io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&socket_address(address, port)?, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut stream =
+        TcpStream::connect_timeout(&socket_address(address, port)?, stretched(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(stretched(Duration::from_secs(20))))?;
     let block = [0; 1000];
     let begun = Instant::now();
     for _ in 0..number(kbytes)? {

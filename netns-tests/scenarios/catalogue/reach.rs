@@ -2,7 +2,7 @@
 
 use super::frames::{Gate, said_by_python, sends};
 use crate::world::World;
-use crate::world::place::Place;
+use crate::world::place::{Place, SILENCE};
 use crate::world::said::{eventually, only_if};
 
 /// Asks every address at every port by TCP and UDP, all at once, and says from which there came anything at all. A
@@ -105,5 +105,5 @@ pub(crate) fn a_member_without_ipv6_neither_speaks_nor_hears_it(w: &World) {
     assert_eq!(web.run("ip -6 route show table all dev eth0"), "");
     assert_eq!(w.host().run("ip -6 -o addr show dev bl-front"), "");
     // Nor does it ask of its own: what it sends to everybody does not leave.
-    assert!(web.tries("ping -n -q -c 1 -W 0.4 ff02::1%eth0").code != 0);
+    assert!(web.ping(SILENCE, "ff02::1%eth0").code != 0);
 }

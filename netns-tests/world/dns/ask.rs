@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::wire::{self, Reply};
+use crate::patience::stretched;
 
 /// Whoever has heard nothing by then hears nothing any more.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,7 +39,7 @@ pub(super) fn converse(server: &str) -> io::Result<()> {
 fn by_udp(server: SocketAddr, query: &[u8], id: u16) -> io::Result<Reply> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.connect(server)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(stretched(PATIENCE)))?;
     socket.send(query)?;
     let mut buffer = [0; 65535];
     loop {
@@ -51,8 +52,8 @@ fn by_udp(server: SocketAddr, query: &[u8], id: u16) -> io::Result<Reply> {
 }
 
 fn by_tcp(server: SocketAddr, query: &[u8]) -> io::Result<Reply> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&server, stretched(PATIENCE))?;
+    stream.set_read_timeout(Some(stretched(PATIENCE)))?;
     wire::write_frame(&mut stream, query)?;
     wire::reply(&wire::read_frame(&mut stream)?).ok_or_else(|| io::Error::other("cannot be read"))
 }
@@ -105,7 +106,7 @@ pub(super) fn talk_by_the_clock(server: &str, rate: &str, names: &[String]) -> i
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     // The last ones are waited for as long as any other.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + stretched(PATIENCE);
     let waiting = || !tally.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty();
     while waiting() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
