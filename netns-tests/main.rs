@@ -145,6 +145,8 @@ scenarios! {
         members_keep_their_addresses_where_asked,
         the_size_of_packets_follows_the_uplink,
         the_size_of_packets_is_as_asked,
+        #[needs(Vlan8021q)] members_leave_and_are_reached_by_a_tagged_uplink,
+        #[needs(Wireguard)] the_size_of_packets_follows_a_tunnel,
     }
     links {
         members_learn_the_routes_of_their_network,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, ColorSetting, Completion, Failed, Trial};
 
 use crate::needs::Kernel;
 use crate::scenario::{Kernels, Scenario};
@@ -90,7 +90,8 @@ pub(crate) fn in_the_guest(scenarios: impl Iterator<Item = &'static Scenario>, a
             })
         });
     let trials = trials.collect();
-    libtest_mimic::run(&arguments(Arguments::default(), 2), trials).exit_code()
+    let plain = Arguments { color: Some(ColorSetting::Never), ..Arguments::default() };
+    libtest_mimic::run(&arguments(plain, 2), trials).exit_code()
 }
 
 fn arguments(given: Arguments, for_each_core: usize) -> Arguments {

@@ -49,3 +49,43 @@ pub(crate) fn the_size_of_packets_is_as_asked(w: &World) {
     }
     web.reaches("10.9.0.3");
 }
+
+/// The way out is a tag on the card that is the way out elsewhere.
+pub(crate) fn members_leave_and_are_reached_by_a_tagged_uplink(w: &World) {
+    w.host().shell(
+        "ip link add link uplink name tagged type vlan id 7
+         ip addr add 198.51.100.1/24 dev tagged
+         ip link set tagged up
+         ip route replace default via 198.51.100.2",
+    );
+    w.outside().shell(
+        "ip link add link card name tagged type vlan id 7
+         ip addr add 198.51.100.2/24 dev tagged
+         ip link set tagged up",
+    );
+    w.bowline("network create front --subnet 10.9.0.0/24");
+    let web = w.attach("web", "front", "-p 8080:80");
+    let _servers = (w.outside().serves(80), web.serves(80));
+    assert_eq!(web.seen_by("198.51.100.2", 80), "198.51.100.1");
+    assert_eq!(w.outside().seen_by("198.51.100.1", 8080), "198.51.100.2");
+    w.outside().run("ip route add 10.9.0.0/24 via 198.51.100.1");
+    w.outside().does_not_fetch("10.9.0.2", 80);
+    w.removes_everything();
+    w.host().shell("ip link del tagged; ip route replace default via 192.0.2.2");
+}
+
+pub(crate) fn the_size_of_packets_follows_a_tunnel(w: &World) {
+    w.host().shell(
+        "ip link add wg0 type wireguard
+         ip link set wg0 up
+         ip route replace default dev wg0",
+    );
+    w.bowline("network create front --subnet 10.9.0.0/24");
+    let web = w.attach("web", "front", "");
+    assert_eq!(w.host().link("wg0").unwrap()["mtu"], 1420);
+    for (place, link) in [(w.host(), "bl-front"), (web, "eth0")] {
+        assert_eq!(place.link(link).unwrap()["mtu"], 1420, "{link}");
+    }
+    w.removes_everything();
+    w.host().shell("ip link del wg0; ip route replace default via 192.0.2.2");
+}

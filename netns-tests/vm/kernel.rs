@@ -1,4 +1,4 @@
-//! A kernel for the guest: one that is installed in /boot, or one that was only unpacked, in target/vm; and which of its
+//! A kernel for the guest: one that was only unpacked, in target/vm, or one that is installed, in /boot; and which of its
 //! modules have to be there before its root file system is.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ impl GuestKernel {
     pub(super) fn find() -> Result<GuestKernel, String> {
         let roots = match env::var_os("BOWLINE_TEST_KERNEL") {
             Some(root) => vec![PathBuf::from(root)],
-            None => vec!["/".into(), Path::new(env!("CARGO_MANIFEST_DIR")).join("target/vm")],
+            None => vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("target/vm"), "/".into()],
         };
         let places = roots.iter().map(|root| root.join("boot").display().to_string()).collect::<Vec<_>>();
         let mut last = format!("no kernel in {}", places.join(" or "));
