@@ -13,6 +13,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use libtest_mimic::{Completion, Failed};
 
@@ -67,6 +68,10 @@ fn static_one(busybox: PathBuf) -> Result<PathBuf, String> {
     }
 }
 
+/// How long the longest story may take, and booting. Those that walk through every death of the daemon are not in the guest,
+/// unless all are.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// One guest for all stories that are told there. It is booted for the first one that asks, when all others have been
 /// told: it takes every processor that there is, and would disturb those that look at the clock.
 pub(crate) struct Lane {
@@ -95,7 +100,8 @@ impl Lane {
             let others = self.others.lock().expect("it is locked here only, and once");
             // Nothing is ever sent: it is heard that the last one has let go.
             let Err(_) = others.recv();
-            Guest::boot(self.equipment.as_ref()?, &self.stories)
+            let patience = if takes_all() { PATIENCE * 4 } else { PATIENCE };
+            Guest::boot(self.equipment.as_ref()?, &self.stories, patience)
         });
         match guest {
             Ok(guest) => guest.told(story),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, available_parallelism};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed};
@@ -15,9 +15,6 @@ use super::archive::Archive;
 use super::{Equipment, report};
 
 const INIT: &str = include_str!("init.sh");
-
-/// A guest from which nothing is heard for so long has hung. The longest story takes less, and so does booting.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -38,8 +35,8 @@ struct State {
 }
 
 impl Guest {
-    /// Starts it, to tell these stories.
-    pub(super) fn boot(equipment: &Equipment, stories: &[&str]) -> Result<Guest, String> {
+    /// Starts it, to tell these stories. If nothing is heard of any for so long, it has hung.
+    pub(super) fn boot(equipment: &Equipment, stories: &[&str], patience: Duration) -> Result<Guest, String> {
         let folder = tempfile::tempdir().map_err(|e| format!("make a folder to share: {e}"))?;
         let path = folder.path();
         fs::create_dir(path.join("shared")).map_err(|e| format!("make a folder to share: {e}"))?;
@@ -58,7 +55,7 @@ impl Guest {
             let (state, results, count) = (Arc::clone(&state), path.join("shared"), stories.len());
             move || {
                 let end = match command.spawn() {
-                    Ok(child) => watch(child, &results, count, &state.enough),
+                    Ok(child) => watch(child, &results, count, patience, &state.enough),
                     Err(error) => format!("start qemu: {error}"),
                 };
                 *state.end.lock().expect("nobody panics with it") = Some(end);
@@ -101,7 +98,13 @@ impl Drop for Guest {
 }
 
 /// Until it ends, is no longer needed, or has not told anything for long.
-fn watch(mut child: Child, results: &Path, stories: usize, enough: &AtomicBool) -> String {
+fn watch(
+    mut child: Child,
+    results: &Path,
+    stories: usize,
+    patience: Duration,
+    enough: &AtomicBool,
+) -> String {
     let (mut told, mut heard) = (0, Instant::now());
     let why = loop {
         match child.try_wait() {
@@ -116,8 +119,8 @@ fn watch(mut child: Child, results: &Path, stories: usize, enough: &AtomicBool) 
         if enough.load(Ordering::Relaxed) {
             break "it was no longer needed".into();
         }
-        if heard.elapsed() > PATIENCE {
-            break format!("nothing was heard for {PATIENCE:?}, after {told} of {stories} stories");
+        if heard.elapsed() > patience {
+            break format!("nothing was heard for {patience:?}, after {told} of {stories} stories");
         }
         thread::sleep(GLANCE);
     };
@@ -135,7 +138,8 @@ fn qemu(equipment: &Equipment, path: &Path) -> Command {
     };
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(&equipment.qemu);
-    command.args(["-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2", "-m", "4096"]);
+    let processors = available_parallelism().map_or(2, usize::from).min(8).to_string();
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", &processors, "-m", "4096"]);
     command.args(["-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]);
     command.arg("-kernel").arg(&equipment.kernel.image).arg("-initrd").arg(path.join("initrd"));
     command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable"]);
