@@ -11,7 +11,7 @@ use libtest_mimic::{Arguments, ColorSetting, Completion, Failed, Trial};
 
 use crate::needs::Kernel;
 use crate::scenario::{Kernels, Scenario};
-use crate::vm::{self, Equipment, Lane, inside};
+use crate::vm::{self, Equipment, Lane, report};
 use crate::world::{Machine, World};
 
 enum Telling {
@@ -74,7 +74,7 @@ pub(crate) fn here(scenarios: impl Iterator<Item = &'static Scenario>) -> ExitCo
 /// Those of the list in the folder that is shared, each reported there.
 pub(crate) fn in_the_guest(scenarios: impl Iterator<Item = &'static Scenario>, args: &[String]) -> ExitCode {
     let folder = Path::new(args.first().expect("the guest's first process names the folder")).to_path_buf();
-    let wanted = inside::stories(&folder);
+    let wanted = report::asked(&folder).expect("the folder has a list");
     let mut kernel = Kernel::default();
     let trials =
         scenarios.filter(|scenario| wanted.iter().any(|name| name == scenario.name)).map(|scenario| {
@@ -85,7 +85,9 @@ pub(crate) fn in_the_guest(scenarios: impl Iterator<Item = &'static Scenario>, a
                     None => play(scenario),
                     Some(what) => Ok(Completion::ignored_with(format!("nor has the guest's kernel {what}"))),
                 };
-                inside::report(&folder, scenario.name, &outcome);
+                if let Err(error) = report::write(&folder, scenario.name, &outcome) {
+                    eprintln!("report {}: {error}", scenario.name);
+                }
                 outcome
             })
         });

@@ -3,9 +3,8 @@
 
 mod archive;
 mod guest;
-pub(crate) mod inside;
 mod kernel;
-mod report;
+pub(crate) mod report;
 
 use std::convert::Infallible;
 use std::env;

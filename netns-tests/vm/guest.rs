@@ -16,6 +16,9 @@ use super::{Equipment, report};
 
 const INIT: &str = include_str!("init.sh");
 
+/// The only part of the guest's folder that it sees.
+const SHARED: &str = "shared";
+
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// How much of what the guest's console said is shown with what it did not tell.
@@ -39,12 +42,11 @@ impl Guest {
     pub(super) fn boot(equipment: &Equipment, stories: &[&str], patience: Duration) -> Result<Guest, String> {
         let folder = tempfile::tempdir().map_err(|e| format!("make a folder to share: {e}"))?;
         let path = folder.path();
-        fs::create_dir(path.join("shared")).map_err(|e| format!("make a folder to share: {e}"))?;
-        let write = |name: &str, bytes: &[u8]| {
-            fs::write(path.join(name), bytes).map_err(|e| format!("write {name}: {e}"))
-        };
-        write("shared/.stories", stories.join("\n").as_bytes())?;
-        write("initrd", &first_root(equipment, &path.join("shared"))?)?;
+        let shared = path.join(SHARED);
+        fs::create_dir(&shared).map_err(|e| format!("make a folder to share: {e}"))?;
+        report::ask(&shared, stories).map_err(|e| format!("write the list of stories: {e}"))?;
+        let initrd = first_root(equipment, &shared)?;
+        fs::write(path.join("initrd"), initrd).map_err(|e| format!("write the first root: {e}"))?;
         let console = File::create(path.join("console")).map_err(|e| format!("make the console: {e}"))?;
         let mut command = qemu(equipment, path);
         let errors = console.try_clone().map_err(|e| format!("make the console: {e}"))?;
@@ -52,7 +54,7 @@ impl Guest {
         let state = Arc::new(State::default());
         // It is tied to the thread that starts it, which therefore has to be one that stays.
         let watch = {
-            let (state, results, count) = (Arc::clone(&state), path.join("shared"), stories.len());
+            let (state, results, count) = (Arc::clone(&state), shared, stories.len());
             move || {
                 let end = match command.spawn() {
                     Ok(child) => watch(child, &results, count, patience, &state.enough),
@@ -68,7 +70,7 @@ impl Guest {
 
     /// Waits for what came of a story. What the guest did not tell before its end has failed.
     pub(super) fn told(&self, story: &str) -> Result<Completion, Failed> {
-        let results = self.folder.path().join("shared");
+        let results = self.folder.path().join(SHARED);
         loop {
             // The end is looked at first: what it told is there before it ends.
             let end = self.state.end.lock().expect("nobody panics with it").clone();
@@ -144,7 +146,7 @@ fn qemu(equipment: &Equipment, path: &Path) -> Command {
     command.arg("-kernel").arg(&equipment.kernel.image).arg("-initrd").arg(path.join("initrd"));
     command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable"]);
     command.args(["-virtfs", &format!("{},readonly=on", share(Path::new("/"), "root"))]);
-    command.args(["-virtfs", &share(&path.join("shared"), "folder")]);
+    command.args(["-virtfs", &share(&path.join(SHARED), "folder")]);
     command
 }
 

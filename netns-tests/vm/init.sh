@@ -28,7 +28,7 @@ $b mount -t 9p -o "$share,cache=none" folder "/new$folder"
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root BOWLINE_TEST_GUEST=1
 exec $b switch_root /new /bin/sh -c '
     ip link set lo up
-    "$0" guest "$1"
+    "$0" in-the-guest "$1"
     sync
     echo o >/proc/sysrq-trigger
     read -r never </dev/ttyS0' "$program" "$folder"

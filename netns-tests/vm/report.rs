@@ -1,4 +1,5 @@
-//! How an outcome comes out of the guest: a file of the story's name in a folder that both share, complete once it is there.
+//! What passes between this machine and the guest, by a folder that both share: a list of stories goes in, and for each a
+//! file of its name comes out, which is complete once it is there.
 
 use std::fs;
 use std::io;
@@ -6,7 +7,18 @@ use std::path::Path;
 
 use libtest_mimic::{Completion, Failed};
 
-pub(super) fn write(folder: &Path, story: &str, outcome: &Result<Completion, Failed>) -> io::Result<()> {
+const LIST: &str = ".stories";
+
+pub(super) fn ask(folder: &Path, stories: &[&str]) -> io::Result<()> {
+    fs::write(folder.join(LIST), stories.join("\n"))
+}
+
+pub(crate) fn asked(folder: &Path) -> io::Result<Vec<String>> {
+    let text = fs::read_to_string(folder.join(LIST))?;
+    Ok(text.lines().map(str::to_string).collect())
+}
+
+pub(crate) fn write(folder: &Path, story: &str, outcome: &Result<Completion, Failed>) -> io::Result<()> {
     let text = match outcome {
         Ok(Completion::Completed) => "passed\n".to_string(),
         Ok(Completion::Ignored { reason }) => format!("ignored\n{}", reason.as_deref().unwrap_or_default()),
