@@ -290,6 +290,7 @@ scenarios! {
         two_endpoints_in_one_namespace_share_it,
         who_has_no_names_leaves_the_others_theirs,
         one_that_was_let_go_of_is_made_again,
+        answers_that_travel_together_arrive_each_for_itself,
     }
     resolv_conf {
         the_file_says_what_the_host_says_or_was_asked_for,

@@ -83,6 +83,61 @@ pub(crate) fn no_port_and_no_sender_is_in_the_way(w: &World) {
     assert_eq!(busy.asks_udp("127.0.0.1", 11), "eleven 127.0.0.1");
 }
 
+/// What one client is answered in one go passes through the container's firewall as one packet, and is cut apart behind it:
+/// each answer comes for itself, from the port that was asked. Where the loopback cannot, each goes by itself.
+pub(crate) fn answers_that_travel_together_arrive_each_for_itself(w: &World) {
+    const QUESTIONS: u64 = 64;
+    w.bowline("network create front --internal --subnet 10.9.0.0/24");
+    w.attach("db", "front", "");
+    let web = w.attach("web", "front", "");
+    web.run("nft add table ip witness");
+    web.run("nft add chain ip witness out { type filter hook output priority 0 ; policy accept ; }");
+    let packets = |mtu: &str| {
+        web.run(&format!("ip link set lo mtu {mtu}"));
+        web.run("nft flush table ip witness");
+        web.run("nft add rule ip witness out ip saddr 127.0.0.11 udp sport 53 counter");
+        // They wait for the next daemon, which so finds them all at once.
+        w.kill();
+        let mut asker = web.command("python3");
+        let mut asking =
+            Background::start("python3".into(), asker.args(["-c", ASKS_MANY, &QUESTIONS.to_string()]));
+        asking.wait_for_line("asked");
+        w.start();
+        asking.wait_for_line("answered");
+        assert_eq!(asking.ends().code, 0);
+        let table = web.tries("nft -j list table ip witness").well().json();
+        let find = |object: &serde_json::Value| {
+            object["rule"]["expr"].as_array()?.iter().find_map(|part| part["counter"]["packets"].as_u64())
+        };
+        table["nftables"].as_array().and_then(|all| all.iter().find_map(find)).expect("the rule counts")
+    };
+    let together = packets("65536");
+    assert!(together <= QUESTIONS / 4, "{together} packets for {QUESTIONS} answers");
+    // An answer of 70 bytes, which one packet cannot hold.
+    assert_eq!(packets("68"), QUESTIONS);
+}
+
+/// Asks `db.front` so often by one socket that takes answers from port 53 alone, and wants each question answered once.
+const ASKS_MANY: &str = "
+import socket, struct, sys
+count = int(sys.argv[1])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(20)
+s.connect(('127.0.0.11', 53))
+asked = b'\\x02db\\x05front\\0\\0\\x01\\0\\x01'
+for n in range(count):
+    s.send(struct.pack('!6H', n, 0x100, 1, 0, 0, 0) + asked)
+print('asked', flush=True)
+left = set(range(count))
+while left:
+    answer = s.recv(512)
+    number, flags, questions, answers = struct.unpack('!4H', answer[:8])
+    left.remove(number)
+    assert flags & 0x800f == 0x8000 and answers == 1 and answer[12:12 + len(asked)] == asked, answer
+    assert answer[-4:] == bytes([10, 9, 0, 2]), answer
+print('answered', flush=True)
+";
+
 /// What is in a container's firewall stays in it, through every coming and going of ours.
 pub(crate) fn it_comes_and_goes_with_the_networks_and_leaves_nothing(w: &World) {
     front(w);

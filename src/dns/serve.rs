@@ -35,6 +35,7 @@ mod slab;
 mod source;
 pub mod stream;
 mod timers;
+mod train;
 mod worker;
 
 /// Makes sockets on their way to a server.

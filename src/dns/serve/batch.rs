@@ -1,11 +1,13 @@
-//! A handful of datagrams received by one call and answered by one call, in room that is used again and again.
+//! A handful of datagrams received by one call and answered by few, in room that is used again and again.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, sendmsg};
+
+use super::train::{self, Car};
 
 /// How many datagrams one turn takes. Measured: with more the average wait grows, with fewer the calls weigh.
 pub(super) const DATAGRAMS: usize = 8;
@@ -19,8 +21,10 @@ pub(super) struct Batch {
     queries: Box<[[u8; QUERY]; DATAGRAMS]>,
     received: [Received; DATAGRAMS],
     replies: [Vec<u8>; DATAGRAMS],
-    targets: [Option<SockaddrIn>; DATAGRAMS],
-    ready: usize,
+    /// Where each reply goes.
+    cars: Vec<Car>,
+    /// Those that do not go together with others.
+    alone: Vec<Car>,
 }
 
 /// What is known of a datagram beside its bytes.
@@ -30,6 +34,8 @@ pub(super) struct Received {
     pub(super) from: SocketAddrV4,
     pub(super) cut: bool,
 }
+
+const AT_ONCE: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 
 const NOBODY: SocketAddrV4 = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0);
 
@@ -41,14 +47,14 @@ impl Batch {
             queries: Box::new([[0; QUERY]; DATAGRAMS]),
             received: [Received { length: 0, from: NOBODY, cut: false }; DATAGRAMS],
             replies: std::array::from_fn(|_| Vec::with_capacity(QUERY)),
-            targets: [None; DATAGRAMS],
-            ready: 0,
+            cars: Vec::with_capacity(DATAGRAMS),
+            alone: Vec::with_capacity(DATAGRAMS),
         }
     }
 
     /// Takes what waits, at most a handful; how many there are. Replies of the last handful are forgotten.
     pub(super) fn receive(&mut self, socket: &UdpSocket) -> Result<usize, Errno> {
-        self.ready = 0;
+        self.cars.clear();
         let mut slices = self.queries.each_mut().map(|query| [IoSliceMut::new(query)]);
         let results =
             recvmmsg(socket.as_raw_fd(), &mut self.from, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
@@ -67,7 +73,7 @@ impl Batch {
     /// The datagram of that number, and the room for a reply to it.
     pub(super) fn one(&mut self, index: usize) -> (Received, &[u8], &mut Vec<u8>) {
         let received = self.received[index];
-        (received, &self.queries[index][..received.length], &mut self.replies[self.ready])
+        (received, &self.queries[index][..received.length], &mut self.replies[self.cars.len()])
     }
 
     pub(super) fn query(&self, index: usize) -> &[u8] {
@@ -76,28 +82,45 @@ impl Batch {
 
     /// Those that wait to be sent, in their order.
     pub(super) fn replies(&self) -> &[Vec<u8>] {
-        &self.replies[..self.ready]
+        &self.replies[..self.cars.len()]
     }
 
     /// What lies in the room for a reply is one, and goes to there.
     pub(super) fn reply(&mut self, to: SocketAddrV4) {
-        self.targets[self.ready] = Some(SockaddrIn::from(to));
-        self.ready += 1;
+        let number = self.cars.len();
+        self.cars.push(Car { to, length: self.replies[number].len(), number });
     }
 
     /// Sends all replies. One that the kernel does not take is dropped, and its asker asks again; how many those were.
     pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
-        let slices = self.replies.each_ref().map(|reply| [IoSlice::new(reply)]);
+        let (replies, alone) = (&self.replies, &mut self.alone);
+        alone.clear();
+        train::each(&mut self.cars, |train| {
+            // One that is refused may be longer than the loopback's packets, or the way is one that cannot cut it apart.
+            if train.len() == 1 || send_train(socket, train, replies).is_err() {
+                alone.extend(train);
+            }
+        });
+        self.cars.clear();
+        self.send_alone(socket)
+    }
+
+    fn send_alone(&mut self, socket: &UdpSocket) -> usize {
+        let bytes = |at: usize| self.alone.get(at).map_or(&[][..], |car| &self.replies[car.number]);
+        let slices: [_; DATAGRAMS] = std::array::from_fn(|at| [IoSlice::new(bytes(at))]);
+        let targets: [_; DATAGRAMS] =
+            std::array::from_fn(|at| self.alone.get(at).map(|car| SockaddrIn::from(car.to)));
+        let ready = self.alone.len();
         let mut sent = 0;
         let mut dropped = 0;
-        while sent < self.ready {
+        while sent < ready {
             let result = sendmmsg(
                 socket.as_raw_fd(),
                 &mut self.to,
-                &slices[sent..self.ready],
-                &self.targets[sent..self.ready],
+                &slices[sent..ready],
+                &targets[sent..ready],
                 [],
-                MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+                AT_ONCE,
             )
             .map(Iterator::count);
             match result {
@@ -110,9 +133,20 @@ impl Batch {
                 }
             }
         }
-        self.ready = 0;
         dropped
     }
+}
+
+/// All of it, or nothing.
+fn send_train(socket: &UdpSocket, train: &[Car], replies: &[Vec<u8>; DATAGRAMS]) -> nix::Result<()> {
+    let mut slices = [IoSlice::new(&[]); DATAGRAMS];
+    for (slice, car) in slices.iter_mut().zip(train) {
+        *slice = IoSlice::new(&replies[car.number]);
+    }
+    let to = SockaddrIn::from(train[0].to);
+    let each = u16::try_from(train[0].length).map_err(|_| Errno::EMSGSIZE)?;
+    let cut = [ControlMessage::UdpGsoSegments(&each)];
+    sendmsg(socket.as_raw_fd(), &slices[..train.len()], &cut, AT_ONCE, Some(&to)).map(drop)
 }
 
 #[cfg(test)]
@@ -132,7 +166,7 @@ mod tests {
         let (ear, address) = ear();
         let (client, client_address) = self::ear();
         client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        for text in ["one", "two", "three"] {
+        for text in ["one", "two", "six"] {
             client.send_to(text.as_bytes(), address).unwrap();
         }
         let mut batch = Batch::new();
@@ -146,11 +180,70 @@ mod tests {
         }
         assert_eq!(batch.send(&ear), 0);
         let mut buffer = [0; 16];
-        for text in ["eno", "owt", "eerht"] {
+        for text in ["eno", "owt", "xis"] {
             let length = client.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..length], text.as_bytes());
         }
         assert_eq!(batch.receive(&ear), Err(Errno::EAGAIN));
+    }
+
+    #[test]
+    fn replies_that_travel_together_arrive_each_for_itself() {
+        let (ear, address) = ear();
+        let clients = [self::ear(), self::ear()];
+        for (client, _) in &clients {
+            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        }
+        for _ in 0..7 {
+            clients[0].0.send_to(b"q", address).unwrap();
+        }
+        let mut batch = Batch::new();
+        assert_eq!(batch.receive(&ear), Ok(7));
+        let texts = [("a", 0), ("long1", 0), ("other", 1), ("long2", 0), ("bc", 1), ("longer", 0), ("bd", 0)];
+        for (text, client) in texts {
+            let (_, _, room) = batch.one(0);
+            room.clear();
+            room.extend(text.as_bytes());
+            batch.reply(clients[client].1);
+        }
+        assert_eq!(batch.send(&ear), 0);
+        for (number, (client, _)) in clients.iter().enumerate() {
+            let mut wanted: Vec<&str> =
+                texts.iter().filter(|(_, to)| *to == number).map(|(text, _)| *text).collect();
+            let mut buffer = [0; 64];
+            let mut came: Vec<String> = Vec::new();
+            for _ in 0..wanted.len() {
+                let (length, from) = client.recv_from(&mut buffer).unwrap();
+                assert_eq!(from, address.into());
+                came.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            }
+            wanted.sort_unstable();
+            came.sort_unstable();
+            assert_eq!(came, wanted);
+        }
+    }
+
+    #[test]
+    fn replies_that_may_not_travel_together_arrive_all_the_same() {
+        /// One is a datagram, two are more than any may be.
+        const LENGTH: usize = 40_000;
+        let (ear, _) = ear();
+        let (client, client_address) = self::ear();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut batch = Batch::new();
+        for byte in [1, 2] {
+            let (_, _, room) = batch.one(0);
+            room.clear();
+            room.resize(LENGTH, byte);
+            batch.reply(client_address);
+        }
+        assert_eq!(send_train(&ear, &batch.cars, &batch.replies), Err(Errno::EMSGSIZE));
+        assert_eq!(batch.send(&ear), 0);
+        let mut buffer = vec![0; LENGTH + 1];
+        for byte in [1, 2] {
+            assert_eq!(client.recv(&mut buffer).unwrap(), LENGTH);
+            assert!(buffer[..LENGTH].iter().all(|one| *one == byte));
+        }
     }
 
     #[test]
