@@ -96,6 +96,10 @@ impl Sockets for HostSockets {
         self.0.leave_resolver(place).map(|leave| Box::new(leave) as Leave)
     }
 
+    fn lose(&self, place: Place) {
+        self.0.lose_ears(place);
+    }
+
     fn forget(&self, place: Place) {
         self.0.forget_resolver(place);
     }

@@ -216,3 +216,27 @@ pub(crate) fn what_a_container_did_to_its_resolver_is_mended_by_a_repair(w: &Wor
     w.bowline("system repair");
     assert_eq!(web.digs("db").found(), ["10.9.0.2"]);
 }
+
+/// Whoever has the right to destroy sockets in a namespace may do it to the resolver's, and is answered again soon after.
+pub(crate) fn sockets_that_a_container_destroyed_are_made_again(w: &World) {
+    let web = front(w);
+    let mut asker = web.asker();
+    for kinds in ["--tcp", "--udp", "--tcp --udp"] {
+        let destroyed = web.run(&format!("ss --kill --all --numeric --no-header {kinds} src 127.0.0.11"));
+        assert!(!destroyed.is_empty(), "{kinds}: nothing was destroyed");
+        for over in ["+notcp", "+tcp"] {
+            eventually(&format!("{kinds}: it is answered again, {over}"), || {
+                let seen = web.digs(&format!("+tries=1 +time=1 {over} db"));
+                only_if(seen.found() == ["10.9.0.2"], seen)
+            });
+        }
+        w.has_no_drift();
+    }
+    assert_eq!(asker.finds("db"), ["10.9.0.2"]);
+    // So are those that nobody hears of, for nobody is there.
+    w.kill();
+    web.run("ss --kill --all --numeric --no-header --tcp src 127.0.0.11");
+    w.start();
+    assert_eq!(web.digs("+tcp db").found(), ["10.9.0.2"]);
+    assert_eq!(asker.finds("db"), ["10.9.0.2"]);
+}

@@ -230,6 +230,18 @@ impl Resolver {
         self.files.sweep();
     }
 
+    /// Somebody destroyed sockets there: where they are still those that are answered at, others are wanted in their place.
+    pub(crate) fn lose(&self, place: Place) {
+        let _turn = self.turn(place);
+        if !self.service.is_broken(place) {
+            return;
+        }
+        if let Some(asking) = self.asking().get_mut(&place) {
+            asking.hears = false;
+        }
+        self.sockets.lose(place);
+    }
+
     /// Nobody but us keeps the namespace: with the sockets it goes, and the kernel tells of the rest.
     pub(crate) fn let_die(&self, place: Place) {
         let _turn = self.turn(place);

@@ -113,11 +113,14 @@ fn serve(
     let hold = ready.hold("the first look at the kernel");
     manager.relay_on(runtime.handle().clone());
     let notices = manager.watch()?;
+    let broken = manager.watch_resolvers();
     manager.recover(kept)?;
     let reaper = manager.clone();
     let reaping = spawn("bowline-reap", move || reaper.reap())?;
     let watched = Arc::downgrade(manager);
     spawn("bowline-heal", move || Manager::heal(&watched, &notices))?;
+    let watched = Arc::downgrade(manager);
+    spawn("bowline-ears", move || Manager::heal_resolvers(&watched, &broken))?;
     drop(hold);
 
     let shared = Shared { manager: manager.clone(), ready };

@@ -55,6 +55,9 @@ pub trait Sockets: Send + Sync {
     /// called or dropped. None where there is no way in.
     fn leave(&self, place: Place) -> Option<Leave>;
 
+    /// The resolver's sockets there are good for nothing any more, so that others are to be made.
+    fn lose(&self, place: Place);
+
     /// The resolver's sockets there are closed, or about to be.
     fn forget(&self, place: Place);
 }
@@ -96,6 +99,8 @@ impl Sockets for NoSockets {
     fn leave(&self, _: Place) -> Option<Leave> {
         None
     }
+
+    fn lose(&self, _: Place) {}
 
     fn forget(&self, _: Place) {}
 }

@@ -102,7 +102,7 @@ impl Service {
         // Sockets that were kept over a restart may have been made to block by whoever kept them.
         let set = ears.udp.set_nonblocking(true).and_then(|()| ears.tcp.set_nonblocking(true));
         set.map_err(|error| failed(&error))?;
-        let ear = Arc::new(Ear { client: Arc::new(Client::new(asker)), udp: ears.udp, tcp: ears.tcp });
+        let ear = Arc::new(Ear::new(Arc::new(Client::new(asker)), ears.udp, ears.tcp));
         let answers = {
             let mut table = self.shared.table();
             table.insert(place, ear.clone());
@@ -134,6 +134,17 @@ impl Service {
             }
         }
         self.shared.groups.forget(place);
+    }
+
+    /// Whom to tell of namespaces where a socket came to its end by another's doing. It is asked for once, before the first is
+    /// answered; what is told may be old, see [`Service::is_broken`].
+    pub fn when_broken(&self, tell: Sender<Place>) {
+        drop(self.shared.broken.set(tell));
+    }
+
+    /// Whether the sockets that it has in a namespace are no longer both of use.
+    pub fn is_broken(&self, place: Place) -> bool {
+        self.shared.table().get(&place).is_some_and(|ear| ear.is_broken())
     }
 
     /// The host's servers, from now on; what is under way is finished with those it began with.

@@ -157,6 +157,11 @@ impl Kernel {
         self.resolvers.leave(place)
     }
 
+    /// The resolver's sockets there are good for nothing any more, so that others are to be made.
+    pub fn lose_ears(&self, place: Place) {
+        self.resolvers.lose(place);
+    }
+
     /// The resolver's sockets there are closed, or about to be.
     pub fn forget_resolver(&self, place: Place) {
         if let Some(anchors) = self.anchors.get() {

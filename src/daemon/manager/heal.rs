@@ -26,6 +26,9 @@ const AUDIT: Duration = Duration::from_secs(600);
 /// One hand's changes come in bursts; they are looked at together.
 const BURST: Duration = Duration::from_millis(5);
 
+/// How long whoever destroys a resolver's sockets again and again does without in between, and we without his work.
+const DEAF: Duration = Duration::from_secs(1);
+
 impl Manager {
     /// Asks the kernel for notices. They are handled by [`Manager::heal`].
     pub fn watch(&self) -> Result<Receiver<Moved>> {
@@ -45,6 +48,25 @@ impl Manager {
             };
             let Some(manager) = manager.upgrade() else { return };
             manager.look_again(first, notices);
+        }
+    }
+
+    /// Asks to be told of resolvers' sockets that broke. That is handled by [`Manager::heal_resolvers`].
+    pub fn watch_resolvers(&self) -> Receiver<Place> {
+        let (told, broken) = std::sync::mpsc::channel();
+        self.resolver.service().when_broken(told);
+        broken
+    }
+
+    /// Runs on a thread of its own until the manager ends, which it does not keep alive.
+    pub fn heal_resolvers(manager: &Weak<Manager>, broken: &Receiver<Place>) {
+        while let Ok(first) = broken.recv() {
+            let Some(manager) = manager.upgrade() else { return };
+            let places: BTreeSet<Place> = std::iter::once(first).chain(broken.try_iter()).collect();
+            places.into_iter().for_each(|place| manager.resolver.lose(place));
+            manager.make_lost_resolvers();
+            drop(manager);
+            std::thread::sleep(DEAF);
         }
     }
 

@@ -1,7 +1,7 @@
 //! One namespace that is served: its sockets, who it is, and how much of us it takes.
 
 use std::net::{TcpListener, UdpSocket};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -21,6 +21,8 @@ pub(super) struct Ear {
     pub(super) client: Arc<Client>,
     pub(super) udp: UdpSocket,
     pub(super) tcp: TcpListener,
+    /// One of them is good for nothing any more.
+    broken: AtomicBool,
 }
 
 /// Who asks, without a socket of its: what a query on its way may hold.
@@ -61,6 +63,20 @@ pub(super) enum Hearing {
     On,
     /// The kernel is short of something. It would ring all the time, so nobody waits for it until then.
     Paused(Instant),
+}
+
+impl Ear {
+    pub(super) fn new(client: Arc<Client>, udp: UdpSocket, tcp: TcpListener) -> Ear {
+        Ear { client, udp, tcp, broken: AtomicBool::new(false) }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_broken(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Client {
@@ -131,7 +147,7 @@ mod tests {
         let (client, groups) = (client(), Groups::default());
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut served = Served::new(Arc::new(Ear { client: client.clone(), udp, tcp }));
+        let mut served = Served::new(Arc::new(Ear::new(client.clone(), udp, tcp)));
         let seen = Arc::downgrade(&served.refresh(&groups));
         assert!(seen.upgrade().is_some());
         let elsewhere = crate::asker::Elsewhere::Host(Place(2));

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     /// One for each worker.
     pub(super) rings: Vec<Ring>,
     pub(super) numbers: AtomicU64,
+    /// Who is told of sockets that broke.
+    pub(super) broken: OnceLock<Sender<Place>>,
     ears: Mutex<HashMap<Place, Arc<Ear>>>,
 }
 
@@ -40,6 +43,7 @@ impl Shared {
             forwards: Arc::default(),
             rings: (0..threads).map(|_| Ring::new()).collect(),
             numbers: AtomicU64::new(0),
+            broken: OnceLock::new(),
             ears: Mutex::default(),
         }
     }

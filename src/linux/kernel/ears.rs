@@ -27,7 +27,8 @@ pub(crate) struct Resolvers {
 
 #[derive(Debug)]
 struct Made {
-    ports: Ports,
+    /// None once they are known to be good for nothing.
+    ports: Option<Ports>,
     /// Until somebody takes them.
     ears: Option<Ears>,
 }
@@ -40,7 +41,7 @@ impl Resolvers {
         }
         let ears = resolver::make()?;
         let ports = resolver::ports(&ears)?;
-        self.made().insert(place, Made { ports, ears: Some(ears) });
+        self.made().insert(place, Made { ports: Some(ports), ears: Some(ears) });
         Ok(())
     }
 
@@ -57,6 +58,13 @@ impl Resolvers {
         }
     }
 
+    /// Whoever hears by them found that they are good for nothing. Queries are led there until others are made.
+    pub(super) fn lose(&self, place: Place) {
+        if let Some(made) = self.made().get_mut(&place) {
+            *made = Made { ports: None, ears: None };
+        }
+    }
+
     pub(super) fn take(&self, place: Place) -> Option<Ears> {
         self.made().get_mut(&place)?.ears.take()
     }
@@ -68,7 +76,7 @@ impl Resolvers {
         })?;
         let (place, ears) = resolver::adopt(udp, tcp)?;
         let ports = resolver::ports(&ears)?;
-        self.made().insert(place, Made { ports, ears: None });
+        self.made().insert(place, Made { ports: Some(ports), ears: None });
         Ok((place, ears))
     }
 
@@ -86,8 +94,7 @@ impl Resolvers {
         protocol: Protocol,
         to: SocketAddr,
     ) -> Option<io::Result<OwnedFd>> {
-        self.ports(place)?;
-        Some(self.ways.dial(place, protocol, to))
+        self.made().contains_key(&place).then(|| self.ways.dial(place, protocol, to))
     }
 
     /// Takes the rewriting out of a namespace that lives on, when the one who calls is ready for that: its thread is not
@@ -105,7 +112,7 @@ impl Resolvers {
     }
 
     fn ports(&self, place: Place) -> Option<Ports> {
-        self.made().get(&place).map(|made| made.ports)
+        self.made().get(&place)?.ports
     }
 
     fn made(&self) -> MutexGuard<'_, HashMap<Place, Made>> {

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use bowline_core::place::Place;
 use nix::errno::Errno;
@@ -17,16 +18,22 @@ fn a_listener_that_is_destroyed_is_left_alone_and_another_takes_its_place() {
     let asker = Arc::new(Asker::new(Place(7), view(Elsewhere::Never)));
     let (ears, web) = ears(asker.clone());
     let kept = ears.tcp.try_clone().unwrap();
+    let (tell, broken) = channel();
+    rig.service.when_broken(tell);
     rig.service.open(asker.clone(), ears).unwrap();
+    assert!(!rig.service.is_broken(Place(7)));
     let mut before = web.stream();
     send(&mut before, &query("db"));
     assert_eq!(address(&next(&mut before).unwrap()), DB);
     shutdown(kept.as_raw_fd(), Shutdown::Both).unwrap();
     until("the listener is left alone", || !is_waited_for(web.sockets[1]));
+    assert_eq!(broken.recv_timeout(LONG), Ok(Place(7)));
+    assert!(rig.service.is_broken(Place(7)));
     send(&mut before, &query("db"));
     assert_eq!(address(&next(&mut before).unwrap()), DB);
     assert_eq!(address(&web.ask("db")), DB);
     let mut after = rig.at(asker).stream();
+    assert!(!rig.service.is_broken(Place(7)), "there are others now");
     send(&mut after, &query("db"));
     assert_eq!(address(&next(&mut after).unwrap()), DB);
 }

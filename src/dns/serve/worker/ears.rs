@@ -76,10 +76,17 @@ impl Worker<'_> {
     }
 
     /// A socket that is good for nothing any more, as `ss -K` leaves one: whoever has the right to do that in a namespace would
-    /// have it ring here for ever. Those who look after the namespace make another.
+    /// have it ring here for ever. Those who look after the namespace are told, to make another.
     pub(super) fn give_up(&mut self, key: Key, over: Transport, error: &io::Error) {
-        if let Some(served) = self.still(key, over, Hearing::Off) {
-            warn!(place = %served.ear.client.asker.place, ?over, %error, "socket broke, nothing is answered there");
+        let shared = self.shared;
+        let Some(served) = self.still(key, over, Hearing::Off) else { return };
+        let place = served.ear.client.asker.place;
+        warn!(%place, ?over, %error, "socket broke, nothing is answered there");
+        served.ear.set_broken();
+        if let Some(tell) = shared.broken.get()
+            && tell.send(place).is_err()
+        {
+            debug!(%place, "nobody wants to know any more");
         }
     }
 

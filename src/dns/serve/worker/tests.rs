@@ -69,7 +69,7 @@ fn ear(place: u64) -> (Arc<Ear>, SocketAddr) {
     udp.set_nonblocking(true).unwrap();
     tcp.set_nonblocking(true).unwrap();
     let address = tcp.local_addr().unwrap();
-    (Arc::new(Ear { client: Arc::new(Client::new(asker)), udp, tcp }), address)
+    (Arc::new(Ear::new(Arc::new(Client::new(asker)), udp, tcp)), address)
 }
 
 fn client(address: SocketAddr) -> TcpStream {
