@@ -14,7 +14,7 @@ use bowline_core::{Code, Context, Error, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::line::{Line, Lost};
+use super::line::{Line, Lost, Taken};
 use super::wire::{self, Request};
 use super::{Kept, Store};
 use crate::process::{self, Ready, spawn_detached};
@@ -80,6 +80,12 @@ impl Client {
         self.0.say(&mut state, Request::Forget(name), &[]).context(|| format!("forget the sockets of {name}"))
     }
 
+    /// Of what would be given to another keeper.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> Vec<String> {
+        self.0.state().kept.keys().cloned().collect()
+    }
+
     pub(super) fn settle(&self) -> Result<()> {
         let mut state = self.0.state();
         if state.line.is_none() {
@@ -106,11 +112,23 @@ impl Inner {
     fn find(self: &Arc<Inner>) -> Result<Kept> {
         let mut state = self.state();
         let Some(line) = Line::open(&self.run_dir)? else { return Ok(Kept::new()) };
-        let kept = line.take_all().map_err(|lost| unreached(&lost))?;
-        for (name, sockets) in &kept {
-            state.kept.insert(name.clone(), copies(sockets)?);
+        let Taken { mut kept, mut missed } = line.take_all().map_err(|lost| unreached(&lost))?;
+        // What is taken is of no use without the copies for another keeper: it is let go of, which makes room for the next.
+        kept.retain(|(name, sockets)| match copies(sockets) {
+            Ok(copies) => {
+                state.kept.insert(name.clone(), copies);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(name, code = %error.code, "kept sockets are let go of: {error}");
+                missed.push(name.clone());
+                false
+            }
+        });
+        match missed.iter().try_for_each(|name| line.say(Request::Forget(name), &[])) {
+            Ok(()) => self.connected(&mut state, line),
+            Err(lost) => tracing::warn!("the keeper is lost: {lost}"),
         }
-        self.connected(&mut state, line)?;
         Ok(kept)
     }
 
@@ -154,14 +172,16 @@ impl Inner {
     fn try_to_restore(self: &Arc<Inner>, state: &mut State) -> Result<()> {
         let line = self.reach(&state.kept)?;
         hand_over(&line, &state.kept).map_err(|lost| unreached(&lost))?;
-        self.connected(state, line)
+        self.connected(state, line);
+        Ok(())
     }
 
     /// The keeper that there is, made to forget what is not to be kept; or a new one.
     fn reach(&self, kept: &BTreeMap<String, Vec<OwnedFd>>) -> Result<Line> {
         if let Some(line) = Line::open(&self.run_dir)? {
             let there = line.take_all().map_err(|lost| unreached(&lost))?;
-            for (name, _) in there.iter().filter(|(name, _)| !kept.contains_key(name)) {
+            let names = there.kept.iter().map(|(name, _)| name).chain(&there.missed);
+            for name in names.filter(|name| !kept.contains_key(*name)) {
                 line.say(Request::Forget(name), &[]).map_err(|lost| unreached(&lost))?;
             }
             return Ok(line);
@@ -170,17 +190,17 @@ impl Inner {
         Line::open(&self.run_dir)?.ok_or_else(|| unreached(&Lost::Ended))
     }
 
-    fn connected(self: &Arc<Inner>, state: &mut State, line: Line) -> Result<()> {
-        let failed = |why: &dyn std::fmt::Display| Error::new(Code::Kernel, "watch the keeper").because(why);
-        let again = line.as_fd().try_clone_to_owned().map_err(|e| failed(&e))?;
+    fn connected(self: &Arc<Inner>, state: &mut State, line: Line) {
         state.lines += 1;
         let (number, inner) = (state.lines, Arc::downgrade(self));
-        std::thread::Builder::new()
-            .name("bowline-keeper".into())
-            .spawn(move || watch(&inner, &again, number))
-            .map_err(|e| failed(&e))?;
+        let watching = line.as_fd().try_clone_to_owned().and_then(|again| {
+            let thread = std::thread::Builder::new().name("bowline-keeper".into());
+            thread.spawn(move || watch(&inner, &again, number))
+        });
+        if let Err(error) = watching {
+            tracing::warn!(%error, "the keeper is not watched: its end shows when it is next spoken to");
+        }
         state.line = Some(line);
-        Ok(())
     }
 }
 
@@ -213,8 +233,8 @@ fn watch(inner: &Weak<Inner>, line: &OwnedFd, number: u64) {
 pub(super) fn hand_to(store: &Store, run_dir: &Path) -> Kept {
     let taken = || -> Result<Option<(Line, Kept)>> {
         let Some(line) = Line::open(run_dir)? else { return Ok(None) };
-        let kept = line.take_all().map_err(|lost| unreached(&lost))?;
-        Ok(Some((line, kept)))
+        let taken = line.take_all().map_err(|lost| unreached(&lost))?;
+        Ok(Some((line, taken.kept)))
     };
     let given = |line: &Line, kept: &Kept| -> Result<()> {
         for (name, sockets) in kept {

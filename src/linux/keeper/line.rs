@@ -31,6 +31,14 @@ pub(super) struct Line {
     refused: Cell<usize>,
 }
 
+/// All that a keeper has.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) kept: Kept,
+    /// The names of what it has and this process has no room for.
+    pub(super) missed: Vec<String>,
+}
+
 /// Why the keeper is not reached any more.
 #[derive(Debug)]
 pub(super) enum Lost {
@@ -123,18 +131,18 @@ impl Line {
         self.until_done(|_, _| ())
     }
 
-    /// All that it keeps.
-    pub(super) fn take_all(&self) -> std::result::Result<Kept, Lost> {
+    pub(super) fn take_all(&self) -> std::result::Result<Taken, Lost> {
         self.say(Request::TakeAll, &[])?;
-        let mut kept = Kept::new();
+        let mut taken = Taken::default();
         self.until_done(|name, received| {
             if received.incomplete {
                 tracing::warn!(name, "a kept socket could not be taken: too many files are open");
+                taken.missed.push(name.to_string());
             } else {
-                kept.push((name.to_string(), super::in_order(received.files)));
+                taken.kept.push((name.to_string(), super::in_order(received.files)));
             }
         })?;
-        Ok(kept)
+        Ok(taken)
     }
 
     fn until_done(&self, mut kept: impl FnMut(&str, Received)) -> std::result::Result<(), Lost> {

@@ -1,6 +1,7 @@
 //! Real sockets and a real keeper, which here is a thread; that it is a process of its own is for tests/keeper.rs.
 
 mod bad;
+mod full;
 mod home;
 mod many;
 mod outlives;
