@@ -173,6 +173,7 @@ scenarios! {
         at_every_call_of_network_rm,
         at_every_call_of_connect,
         at_every_call_of_disconnect,
+        at_every_call_of_the_last_disconnect,
         at_every_call_of_update,
         at_every_call_of_publish,
         at_every_call_of_unpublish,

@@ -109,27 +109,29 @@ fn given_back(w: &World) -> bool {
     w.api().network("front").is_ok_and(|front| front.subnets.iter().all(|subnet| subnet.used == 1))
 }
 
-/// Both cards with all that belongs to them, and the daemon says so too; or nothing of either.
+/// Both cards with all that belongs to them, and the daemon says so too; or nothing of either, in the firewall inside neither.
 fn attached(w: &World) -> Result<bool, String> {
     let web = w.inside("web");
     let cards = web.run("ip -o link show").lines().count() - 1;
     let known = w.api().endpoint("web").map_or(0, |e| e.interfaces.len());
     let members = w.api().network("front").map_or(0, |n| n.endpoints.len());
     let ports = ports(w);
+    let tables = web.run("nft list tables");
     if (cards, known, members, ports.len()) == (0, 0, 0, 0) {
-        return Ok(false);
+        return only_if(tables.is_empty(), tables).map(|()| false);
     }
     let route = web.default_route("-4");
     let silent: Vec<_> =
         ["10.9.0.1", "fd00:9::1", "10.8.0.1"].into_iter().filter(|to| !web.pings(to)).collect();
     let whole = (cards, known, members, ports.len()) == (2, 2, 1, 2)
         && route.as_deref() == Some("10.9.0.1 dev eth0")
-        && silent.is_empty();
+        && silent.is_empty()
+        && tables == "table ip bowline\n";
     if whole {
         return Ok(true);
     }
     Err(format!(
-        "{cards} cards, {known} known, {members} members, ports {ports:?}, {route:?}, silent: {silent:?}"
+        "{cards} cards, {known} known, {members} members, ports {ports:?}, {route:?}, silent: {silent:?}, {tables}"
     ))
 }
 
@@ -191,6 +193,31 @@ pub(crate) fn at_every_call_of_disconnect(w: &World) {
     };
     let deaths = dies_everywhere(w, &act);
     assert!(deaths >= 3, "only {deaths} deaths");
+}
+
+/// From a network to none, with the namespace and the endpoint staying.
+pub(crate) fn at_every_call_of_the_last_disconnect(w: &World) {
+    w.bowline("network create front --subnet 10.9.0.0/24 --subnet fd00:9::/64");
+    w.container("web");
+    w.bowline("endpoint create web --netns web --network front");
+    let act = Act {
+        act: |w| w.api().disconnect("web", "front").map(drop),
+        settled: |w| ports(w).is_empty() && given_back(w),
+        done: |w| {
+            let web = w.inside("web");
+            let known = w.api().endpoint("web").map_or(0, |e| e.interfaces.len());
+            let seen = (known, ports(w).len(), web.run("nft list tables"));
+            match (seen.0, seen.1, seen.2.as_str()) {
+                (0, 0, "") => Ok(true),
+                (1, 1, "table ip bowline\n") if web.pings("10.9.0.1") => Ok(false),
+                _ => Err(format!("{seen:?}")),
+            }
+        },
+        undo: connect,
+        traceless: false,
+    };
+    let deaths = dies_everywhere(w, &act);
+    assert!(deaths >= 2, "only {deaths} deaths");
 }
 
 fn connect(w: &World) -> bowline_api::Result<()> {

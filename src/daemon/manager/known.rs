@@ -107,6 +107,32 @@ impl Manager {
         }
     }
 
+    /// At the start: what joined or left when the daemon ended may have a resolver's rewriting in a namespace that lives on. Where
+    /// nobody there asks any more, it is taken out. To be called when all who ask are known.
+    pub(super) fn sweep_resolvers(&self) {
+        for seat in self.reaper.seats() {
+            let seated = seat.lock();
+            let place = seated.endpoint.place;
+            let Some(door) = seated.door() else { continue };
+            let _turn = self.resolver.turn(place);
+            if seated.life == Life::Stopped || self.resolver.is_wanted(place) {
+                continue;
+            }
+            let swept = self.kernel.open(&door).and_then(|opened| {
+                let steps = [Change::DelResolver { place }];
+                let swept = if opened == place { self.kernel.apply(&steps) } else { Ok(()) };
+                self.kernel.close(opened);
+                swept
+            });
+            match swept {
+                Err(error) if !matches!(error.code, Code::NetnsGone | Code::InvalidNetns) => {
+                    tracing::warn!(endpoint = %seat.name, code = %error.code, "take the resolver out: {error}");
+                }
+                Ok(()) | Err(_) => (),
+            }
+        }
+    }
+
     /// At the start: everybody is known again, and sockets that were kept are answered at, before anything else is done.
     pub(super) fn resume_names(&self, kept_sockets: kept::Kept) {
         let mut paths = std::collections::HashMap::new();

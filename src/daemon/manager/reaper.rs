@@ -66,6 +66,14 @@ impl Reaper {
         self.changed.notify_all();
     }
 
+    /// Whose interfaces wait to be taken away, each once.
+    pub(super) fn seats(&self) -> Vec<Arc<Seat>> {
+        let mut seats: Vec<_> = held(&self.queue).waiting.iter().map(|dead| dead.seat.clone()).collect();
+        seats.sort_by_key(|seat| seat.id);
+        seats.dedup_by_key(|seat| seat.id);
+        seats
+    }
+
     /// Waits until nothing is on its way out any more. False where nothing was, or where it takes too long.
     /// To be called without any lock.
     pub(super) fn wait_until_idle(&self) -> bool {

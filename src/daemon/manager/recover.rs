@@ -156,6 +156,7 @@ impl Manager {
             }
             self.begin_relays(&beside);
         }
+        self.sweep_resolvers();
         self.make_lost_resolvers();
         for keeper in self.index.networks() {
             let network = keeper.lock().network.clone();
