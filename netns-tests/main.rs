@@ -349,6 +349,7 @@ scenarios! {
         no_file_is_kept_of_what_went,
         what_a_container_did_to_its_resolver_is_mended_by_a_repair,
         sockets_that_a_container_destroyed_are_made_again,
+        no_question_is_lost_that_waits_for_a_server,
     }
     dns_namespaces {
         a_namespace_that_goes_is_not_held,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bowline_api::v1::{CreateEndpoint, Join, Netns};
 
 use crate::world::World;
+use crate::world::background::Background;
 use crate::world::place::Place;
 use crate::world::said::{eventually, only_if};
 
@@ -240,3 +241,65 @@ pub(crate) fn sockets_that_a_container_destroyed_are_made_again(w: &World) {
     assert_eq!(web.digs("+tcp db").found(), ["10.9.0.2"]);
     assert_eq!(asker.finds("db"), ["10.9.0.2"]);
 }
+
+/// What waits for a server elsewhere when the daemon goes is asked again by the next one.
+pub(crate) fn no_question_is_lost_that_waits_for_a_server(w: &World) {
+    const QUESTIONS: usize = 50;
+    w.bowline("network create front --subnet 10.9.0.0/24");
+    let db = w.attach("db", "front", "");
+    let web = w.attach("web", "front", "--dns 10.9.0.2");
+    for crash in [true, false] {
+        // A server that is slow: what it is asked waits in its socket until it is there.
+        let mut slow =
+            Background::start("python3".into(), db.command("python3").args(["-c", BINDS_AND_WAITS]));
+        slow.wait_for_line("bound");
+        let round = if crash { "crash" } else { "stop" };
+        let mut asker = web.command("python3");
+        asker.args(["-c", ASKS_OTHERS, &QUESTIONS.to_string(), round]);
+        let mut asking = Background::start("python3".into(), &mut asker);
+        asking.wait_for_line("asked");
+        eventually("all are on their way", || {
+            let sockets = web.run("ss --no-header --numeric --udp dst 10.9.0.2:53").lines().count();
+            only_if(sockets == QUESTIONS, sockets)
+        });
+        match crash {
+            true => w.kill(),
+            false => w.stop(),
+        }
+        slow.ends().well();
+        let _stub = db.serves_names("10.9.0.2:53", 3);
+        w.start();
+        asking.wait_for_line("answered");
+        asking.ends().well();
+    }
+}
+
+/// Has port 53 until its input ends, and says nothing.
+const BINDS_AND_WAITS: &str = "
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('10.9.0.2', 53))
+print('bound', flush=True)
+sys.stdin.read()
+";
+
+/// Asks for names of others, each once, and wants each answered with an address.
+const ASKS_OTHERS: &str = "
+import socket, struct, sys
+count, word = int(sys.argv[1]), sys.argv[2].encode()
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(20)
+s.connect(('127.0.0.11', 53))
+for n in range(count):
+    name = b'%s%d' % (word, n)
+    question = bytes([len(name)]) + name + b'\\x07example\\0\\0\\x01\\0\\x01'
+    s.send(struct.pack('!6H', n, 0x100, 1, 0, 0, 0) + question)
+print('asked', flush=True)
+left = set(range(count))
+while left:
+    answer = s.recv(512)
+    number, flags, questions, answers = struct.unpack('!4H', answer[:8])
+    assert flags & 0x800f == 0x8000 and answers == 1, answer
+    left.discard(number)
+print('answered', flush=True)
+";

@@ -168,10 +168,10 @@ pub(crate) fn only_its_socket_is_open_to_others(w: &World) {
     let listening: Vec<&str> =
         all.lines().filter(|line| !known.iter().any(|path| line.contains(path))).collect();
     assert_eq!(listening, [""; 0]);
-    let files = "/run/bowline/bowline.sock /run/bowline/keeper.sock /run/bowline/run.redb /var/lib/bowline /var/lib/bowline/state.redb";
+    let files = "/run/bowline/bowline.sock /run/bowline/keeper.sock /run/bowline/run.redb /run/bowline/asked /var/lib/bowline /var/lib/bowline/state.redb";
     let modes = w.host().run(&format!("stat -c %a:%U {files}"));
     let modes: Vec<_> = modes.lines().collect();
-    assert_eq!(modes, ["660:root", "600:root", "600:root", "700:root", "600:root"]);
+    assert_eq!(modes, ["660:root", "600:root", "600:root", "600:root", "700:root", "600:root"]);
 }
 
 /// The first address inside each of the containers c0, c1…; empty where there is none.

@@ -18,7 +18,7 @@ section nft; nft list ruleset
 section namespace; ip netns list | cut -d' ' -f1 | sort
 section file
 find /run /etc/netns /etc/bowline /var/lib/bowline /etc/hosts /etc/hostname /etc/resolv.conf 2>/dev/null |
-    grep -vE '^(/etc/netns|/run/bowline|/run/bowline/hosts|/run/bowline/resolv|/run/bowline/run.redb|/run/bowline/boot|/var/lib/bowline|/var/lib/bowline/state.redb)$' | sort
+    grep -vE '^(/etc/netns|/run/bowline|/run/bowline/hosts|/run/bowline/resolv|/run/bowline/run.redb|/run/bowline/boot|/run/bowline/asked|/var/lib/bowline|/var/lib/bowline/state.redb)$' | sort
 "#;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

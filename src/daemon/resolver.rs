@@ -114,7 +114,8 @@ impl Resolver {
         settings: Settings,
         run_dir: &Path,
     ) -> Result<Resolver> {
-        let options = Options { threads: THREADS, cache_bytes: CACHE_BYTES };
+        let slate = Some(run_dir.join("asked"));
+        let options = Options { threads: THREADS, cache_bytes: CACHE_BYTES, slate };
         let resolver = Resolver {
             service: Service::start(options, Arc::new(Dialer(sockets.clone())))?,
             keeper,
@@ -227,6 +228,7 @@ impl Resolver {
                 tracing::warn!(kept = %name, code = %error.code, "let go of kept sockets: {error}");
             }
         }
+        self.service.ask_again();
         self.files.sweep();
     }
 

@@ -4,15 +4,16 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bowline_core::place::Place;
 use bowline_core::port::Protocol;
 use bowline_core::{Code, Error, Result};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::asker::Asker;
 use crate::log::{Line, ring};
@@ -20,6 +21,7 @@ use crate::log::{Line, ring};
 use client::{Client, Ear};
 use mail::{Letterbox, Order};
 use shared::Shared;
+use slate::{Owed, Slate};
 
 mod batch;
 mod client;
@@ -32,6 +34,7 @@ mod poll;
 mod random;
 mod shared;
 mod slab;
+mod slate;
 mod source;
 pub mod stream;
 mod timers;
@@ -51,16 +54,20 @@ pub struct Ears {
     pub tcp: TcpListener,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     pub threads: usize,
     pub cache_bytes: usize,
+    /// A file in which what is on its way outlives the service, for [`Service::ask_again`] of the next.
+    pub slate: Option<PathBuf>,
 }
 
 /// Dropped, its threads end.
 pub struct Service {
     shared: Arc<Shared>,
     workers: Vec<(Letterbox, JoinHandle<()>)>,
+    /// What an earlier service did not live to answer.
+    owed: Mutex<Vec<Owed>>,
 }
 
 /// How long a question of the daemon's own may take: longer than any that is asked of servers.
@@ -68,10 +75,12 @@ const RESOLVE: Duration = Duration::from_secs(6);
 
 impl Service {
     pub fn start(options: Options, dial: Arc<dyn Dial>) -> Result<Service> {
-        let Options { threads, cache_bytes } = options;
+        let Options { threads, cache_bytes, slate } = options;
         let threads = threads.max(1);
-        let shared = Arc::new(Shared::new(dial, threads, cache_bytes));
-        let mut service = Service { shared: shared.clone(), workers: Vec::new() };
+        let (slate, owed) = slate.and_then(|path| open_slate(&path)).unzip();
+        let shared = Arc::new(Shared::new(dial, threads, cache_bytes, slate));
+        let owed = Mutex::new(owed.unwrap_or_default());
+        let mut service = Service { shared: shared.clone(), workers: Vec::new(), owed };
         for number in 0..threads {
             let failed = |error: io::Error| {
                 Error::new(Code::Kernel, format!("start thread {number} of the resolver")).because(error)
@@ -117,6 +126,15 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    /// Answers what an earlier service did not live to answer, wherever is answered now. What is owed elsewhere is forgotten.
+    pub fn ask_again(&self) {
+        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        for owed in owed {
+            let worker = (owed.place.0 % self.workers.len() as u64) as usize;
+            self.workers[worker].0.send(Order::Again(owed));
+        }
     }
 
     /// Lets go of a namespace's sockets. When this returns they are closed, and so are those to its own servers.
@@ -193,8 +211,22 @@ impl Service {
     }
 }
 
+/// None where it cannot be had: a service without one is worth more than none.
+fn open_slate(path: &Path) -> Option<(Arc<Slate>, Vec<Owed>)> {
+    match Slate::open(path, SystemTime::now()) {
+        Ok(opened) => Some(opened),
+        Err(error) => {
+            warn!(path = %path.display(), %error, "what is on its way to servers does not outlive us");
+            None
+        }
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
+        if let Some(slate) = &self.shared.slate {
+            slate.close();
+        }
         for (letterbox, _) in &self.workers {
             letterbox.send(Order::Stop);
         }

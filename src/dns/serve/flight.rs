@@ -20,6 +20,7 @@ use crate::upstream::Race;
 
 use super::client::Permit;
 use super::slab::Key;
+use super::slate::Note;
 use super::source::Group;
 use super::stream::{self, Next, Stream};
 
@@ -74,7 +75,12 @@ pub(super) struct Waiter {
 
 #[derive(Debug)]
 pub(super) enum Destination {
-    Datagram { ear: Key, to: SocketAddrV4 },
+    Datagram {
+        ear: Key,
+        to: SocketAddrV4,
+        /// That it is owed, in case we do not live to answer it. Of a connection we are the other end, and it ends with us.
+        note: Option<Note>,
+    },
     Connection(Key),
     Caller(Sender<Option<(Vec<u8>, Line)>>),
 }

@@ -11,6 +11,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::log::Line;
 
 use super::client::Ear;
+use super::slate::Owed;
 
 #[derive(Debug)]
 pub(super) enum Order {
@@ -26,6 +27,8 @@ pub(super) enum Order {
         query: Vec<u8>,
         to: Sender<Option<(Vec<u8>, Line)>>,
     },
+    /// Answer what an earlier process did not.
+    Again(Owed),
     Stop,
 }
 

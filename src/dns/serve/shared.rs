@@ -17,6 +17,7 @@ use crate::log::ring::Ring;
 use super::Dial;
 use super::client::Ear;
 use super::mail::Mail;
+use super::slate::Slate;
 use super::source::Groups;
 use super::worker::Worker;
 
@@ -29,13 +30,20 @@ pub(super) struct Shared {
     /// One for each worker.
     pub(super) rings: Vec<Ring>,
     pub(super) numbers: AtomicU64,
+    /// What is on its way is written down here, where there is a slate.
+    pub(super) slate: Option<Arc<Slate>>,
     /// Who is told of sockets that broke.
     pub(super) broken: OnceLock<Sender<Place>>,
     ears: Mutex<HashMap<Place, Arc<Ear>>>,
 }
 
 impl Shared {
-    pub(super) fn new(dial: Arc<dyn Dial>, threads: usize, cache_bytes: usize) -> Shared {
+    pub(super) fn new(
+        dial: Arc<dyn Dial>,
+        threads: usize,
+        cache_bytes: usize,
+        slate: Option<Arc<Slate>>,
+    ) -> Shared {
         Shared {
             dial,
             cache: Cache::new(cache_bytes),
@@ -43,6 +51,7 @@ impl Shared {
             forwards: Arc::default(),
             rings: (0..threads).map(|_| Ring::new()).collect(),
             numbers: AtomicU64::new(0),
+            slate,
             broken: OnceLock::new(),
             ears: Mutex::default(),
         }

@@ -4,6 +4,7 @@ mod broken;
 mod elsewhere;
 mod limits;
 mod local;
+mod owed;
 pub(super) mod rig;
 mod speed;
 mod streams;

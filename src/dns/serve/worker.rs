@@ -129,6 +129,7 @@ impl<'a> Worker<'a> {
                         tell(&done, ());
                     }
                     Order::Resolve { place, query, to } => self.resolve(place, &query, to),
+                    Order::Again(owed) => self.again(owed),
                 }
             }
             self.event(*event, turns);

@@ -76,6 +76,7 @@ impl Rig {
             to: Destination::Datagram {
                 ear: Key { index: 0, generation: 0 },
                 to: "127.0.0.1:9".parse().unwrap(),
+                note: None,
             },
             id: [query[0], query[1]],
             began: self.now,

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -87,8 +88,14 @@ pub(super) struct Container {
 
 impl Rig {
     pub(super) fn new(threads: usize, servers: &[SocketAddr]) -> Rig {
+        Rig::with(threads, servers, None)
+    }
+
+    /// One that has that slate.
+    pub(super) fn with(threads: usize, servers: &[SocketAddr], slate: Option<PathBuf>) -> Rig {
         let dialer = Arc::new(Dialer::default());
-        let service = Service::start(Options { threads, cache_bytes: 1 << 20 }, dialer.clone()).unwrap();
+        let options = Options { threads, cache_bytes: 1 << 20, slate };
+        let service = Service::start(options, dialer.clone()).unwrap();
         service.set_servers(servers.to_vec());
         Rig { service, dialer, next: AtomicU64::new(10) }
     }

@@ -13,9 +13,38 @@ use super::super::decide::{Decided, decide};
 use super::super::flight::{Destination, Waiter};
 use super::super::forward::Round;
 use super::super::slab::Key;
+use super::super::slate::Owed;
 use super::{Worker, malformed};
 
 impl Worker<'_> {
+    /// A query that came to an earlier process, which did not live to answer it.
+    pub(super) fn again(&mut self, owed: Owed) {
+        let Owed { place, to, query, note } = owed;
+        let Some(key) = self.places.get(&place).copied() else { return };
+        let Some(served) = self.served.get_mut(key) else { return };
+        let view = served.refresh(&self.shared.groups);
+        self.turn = self.turn.wrapping_add(1);
+        let (at, began) = (SystemTime::now(), Instant::now());
+        let turn = (self.turn, began);
+        match decide(&query, Transport::Udp, (served, &view), self.shared, turn, &mut self.scratch) {
+            Decided::Silence => {}
+            Decided::Reply(from) => {
+                let record = served.record(&view, at, &query, &self.scratch, from, began.elapsed());
+                self.shared.rings[self.number].write(&self.shared.numbers).put(record);
+                if let Err(error) = served.ear.udp.send_to(&self.scratch, to) {
+                    debug!(%place, %error, "answer not taken");
+                }
+            }
+            Decided::Forward(group, permit) => {
+                let to = Destination::Datagram { ear: key, to, note: Some(note) };
+                let waiter = Waiter { permit, to, id: [query[0], query[1]], began, at };
+                let (forwarder, mut round) = self.forwarding(began);
+                forwarder.ask(&mut round, &group, &query, waiter);
+                self.deliver();
+            }
+        }
+    }
+
     /// Whether there were any: then there may be more by now.
     pub(super) fn datagrams(&mut self, key: Key) -> bool {
         let Some(served) = self.served.get_mut(key) else { return false };
@@ -60,7 +89,10 @@ impl Worker<'_> {
                     self.batch.reply(received.from);
                 }
                 Decided::Forward(group, permit) => {
-                    let to = Destination::Datagram { ear: key, to: received.from };
+                    let place = served.ear.client.asker.place;
+                    let slate = self.shared.slate.as_ref();
+                    let note = slate.and_then(|slate| slate.note(place, received.from, at, query));
+                    let to = Destination::Datagram { ear: key, to: received.from, note };
                     let waiter = Waiter { permit, to, id: [query[0], query[1]], began, at };
                     let round = &mut Round {
                         poll: &self.poll,

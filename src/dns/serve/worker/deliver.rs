@@ -53,12 +53,13 @@ impl Worker<'_> {
         };
         let number = self.shared.rings[self.number].write(&self.shared.numbers).put(record);
         match waiter.to {
-            Destination::Datagram { ear, to } => {
+            Destination::Datagram { ear, to, note } => {
                 if let Some(served) = self.served.get(ear)
                     && let Err(error) = served.ear.udp.send_to(&self.scratch, to)
                 {
                     debug!(place = %asker.place, %error, "answer not taken");
                 }
+                drop(note);
             }
             Destination::Connection(key) => {
                 if let Some(connection) = self.connections.get_mut(key) {

@@ -47,7 +47,7 @@ impl Bench {
     fn new() -> Bench {
         let (letterbox, mail) = mail().unwrap();
         Bench {
-            shared: Shared::new(Arc::new(Nowhere), 1, 1 << 16),
+            shared: Shared::new(Arc::new(Nowhere), 1, 1 << 16, None),
             mail,
             _letterbox: letterbox,
             raw: [EpollEvent::empty(); EVENTS],
