@@ -7,7 +7,9 @@ mod tests;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+#[cfg(test)]
+use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use bowline_core::port::Protocol;
 use nix::errno::Errno;
@@ -15,7 +17,7 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
 };
 
-pub use self::pool::Pool;
+pub(crate) use self::pool::Pool;
 use crate::netns;
 
 /// In the calling thread's network namespace.
@@ -25,9 +27,9 @@ pub(crate) fn dial(protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// In the namespace that another socket is of. It costs a thread that goes there; where many are needed, a [`Pool`] has
-/// them cheaper.
-pub fn dial_at(door: BorrowedFd<'_>, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {
+/// In the namespace that another socket is of.
+#[cfg(test)]
+pub(crate) fn dial_at(door: BorrowedFd<'_>, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {
     visit(&namespace_of(door)?, || dial(protocol, to))
 }
 

@@ -19,7 +19,7 @@ mod resolver;
 mod sysctl;
 
 pub use anchor::{Anchors, Tell};
-pub use dial::{Pool, dial_at, reset_on_close};
+pub use dial::reset_on_close;
 pub use hold::raise_file_limit;
 pub use kernel::{Kernel, Options};
 pub use resolver::Ears;

@@ -21,7 +21,7 @@ const MOST_WAITING: usize = 4096;
 
 /// Namespaces that are dialled from. While one is known it lives, so it must be forgotten for it to die.
 #[derive(Debug, Default)]
-pub struct Pool {
+pub(crate) struct Pool {
     places: RwLock<HashMap<Place, Arc<Origin>>>,
     waiting: Arc<AtomicUsize>,
 }
@@ -43,12 +43,8 @@ struct Spares {
 }
 
 impl Pool {
-    pub fn new() -> Pool {
-        Pool::default()
-    }
-
     /// From now on the place may be dialled from. Any socket of its namespace shows the way, and is not kept.
-    pub fn know(&self, place: Place, door: BorrowedFd<'_>) -> io::Result<()> {
+    pub(crate) fn know(&self, place: Place, door: BorrowedFd<'_>) -> io::Result<()> {
         let origin = Origin {
             ns: namespace_of(door)?,
             ipv4: Mutex::default(),
@@ -68,14 +64,14 @@ impl Pool {
     }
 
     /// Closes all that waits there, and lets the namespace go. A call that is under way ends by itself, and keeps nothing.
-    pub fn forget(&self, place: Place) {
+    pub(crate) fn forget(&self, place: Place) {
         let gone = self.places.write().unwrap_or_else(PoisonError::into_inner).remove(&place);
         // Closed when nobody waits for the lock any more.
         drop(gone);
     }
 
     /// A socket of that place, of a random port of its own, connected or connecting to a server.
-    pub fn dial(&self, place: Place, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {
+    pub(crate) fn dial(&self, place: Place, protocol: Protocol, to: SocketAddr) -> io::Result<OwnedFd> {
         let known = self.places.read().unwrap_or_else(PoisonError::into_inner).get(&place).cloned();
         let Some(origin) = known else {
             return Err(io::Error::new(io::ErrorKind::NotFound, format!("{place} is not known")));
@@ -92,7 +88,8 @@ impl Pool {
     }
 
     /// How many sockets wait to be used.
-    pub fn waiting(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 }

@@ -88,7 +88,7 @@ fn what_is_no_socket_shows_no_way() {
 fn each_socket_of_a_pool_is_another_with_a_port_of_its_own() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let container = Container::new(address);
-        let pool = Pool::new();
+        let pool = Pool::default();
         container.known_to(&pool);
         let sockets: Vec<OwnedFd> = (0..100)
             .map(|_| pool.dial(container.place, Protocol::Udp, container.server()).unwrap())
@@ -108,7 +108,7 @@ fn each_socket_of_a_pool_is_another_with_a_port_of_its_own() {
 #[test]
 fn a_stream_of_a_pool_is_of_the_place_too() {
     let container = Container::new("127.0.0.1:0");
-    let pool = Pool::new();
+    let pool = Pool::default();
     container.known_to(&pool);
     let to = container.tcp.local_addr().unwrap();
     let socket = pool.dial(container.place, Protocol::Tcp, to).unwrap();
@@ -120,7 +120,7 @@ fn a_stream_of_a_pool_is_of_the_place_too() {
 #[test]
 fn a_place_that_is_not_known_or_forgotten_is_not_dialled_from() {
     let container = Container::new("127.0.0.1:0");
-    let pool = Pool::new();
+    let pool = Pool::default();
     let refused = || pool.dial(container.place, Protocol::Udp, container.server()).unwrap_err().kind();
     assert_eq!(refused(), std::io::ErrorKind::NotFound);
     container.known_to(&pool);
@@ -132,7 +132,7 @@ fn a_place_that_is_not_known_or_forgotten_is_not_dialled_from() {
 #[test]
 fn a_forgotten_namespace_dies() {
     let container = Container::new("127.0.0.1:0");
-    let pool = Pool::new();
+    let pool = Pool::default();
     container.known_to(&pool);
     for _ in 0..5 {
         drop(pool.dial(container.place, Protocol::Udp, container.server()).unwrap());
@@ -179,7 +179,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[ignore = "prints figures, and checks none"]
 fn dial_speed() {
     let container = Container::new("127.0.0.1:0");
-    let pool = Pool::new();
+    let pool = Pool::default();
     container.known_to(&pool);
     let measure = |what: &str, dial: &dyn Fn() -> OwnedFd| {
         const TIMES: u32 = 2000;

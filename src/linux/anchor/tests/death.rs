@@ -7,7 +7,8 @@ use std::process::Command;
 use bowline_core::port::Protocol;
 
 use super::{Named, Watched, by_notice, eventually, ip, with_an_empty_run};
-use crate::{dial_at, netns, resolver};
+use crate::dial::dial_at;
+use crate::{netns, resolver};
 
 #[test]
 fn a_deleted_namespace_lives_until_its_sockets_are_closed() {
