@@ -141,7 +141,7 @@ pub(crate) fn a_network_that_is_wider_than_the_uplink(w: &World) {
 pub(crate) fn without_a_daemon_it_looks_itself(w: &World) {
     let report = report(&w.bowline("doctor --json"));
     assert!(checks(&report, "daemon")[0]["what"].as_str().unwrap().starts_with("none runs at"), "{report}");
-    for about in ["daemon", "privilege", "kernel", "uplink", "names"] {
+    for about in ["daemon", "privilege", "kernel", "uplink"] {
         assert_eq!(standing(&report, about), "well", "{about}: {report}");
     }
     assert!(checks(&report, "drift").is_empty(), "{report}");

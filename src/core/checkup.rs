@@ -75,10 +75,7 @@ pub fn host(
         Err(error) => checks.push(Check::unknown("settings", &error)),
     }
     match kernel.facts(place) {
-        Ok(facts) => {
-            checks.extend(uplinks(&facts, networks));
-            checks.push(resolvers(&facts.nameservers));
-        }
+        Ok(facts) => checks.extend(uplinks(&facts, networks)),
         Err(error) => checks.push(Check::unknown("uplink", &error)),
     }
     let bridges: Vec<LinkName> = networks.iter().map(|network| network.bridge.clone()).collect();
@@ -232,7 +229,8 @@ fn uplinks(facts: &Facts, networks: &[Served]) -> Vec<Check> {
     checks
 }
 
-fn resolvers(servers: &[IpAddr]) -> Check {
+/// Whom this host's own programs ask for names.
+pub fn resolvers(servers: &[IpAddr]) -> Check {
     const ABOUT: &str = "names";
     if servers.is_empty() {
         let what = "/etc/resolv.conf names no server: names outside of networks are not found";

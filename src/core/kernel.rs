@@ -1,7 +1,6 @@
 //! The seam: what a kernel must do for us. `linux::Kernel` does it for real, [`crate::memory::Kernel`] in memory.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
@@ -121,7 +120,6 @@ pub struct Facts {
     pub links: Vec<LinkName>,
     /// The links that default routes leave by.
     pub uplinks: Vec<Uplink>,
-    pub nameservers: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -139,6 +139,16 @@ impl Resolver {
         resolv::compose(&read(&self.host), wishes)
     }
 
+    /// The servers that this host's own programs ask. One of a link's own (fe80::1%eth0) is left out: nobody beyond that link can
+    /// ask it.
+    pub(crate) fn nameservers(&self) -> impl Iterator<Item = IpAddr> {
+        read(&self.host)
+            .servers
+            .into_iter()
+            .filter(|server| server.zone.is_none())
+            .map(|server| server.address)
+    }
+
     pub(crate) fn configure(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         self.read_host();

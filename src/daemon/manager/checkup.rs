@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::Path;
 
 use bowline_api::v1;
@@ -20,6 +21,8 @@ impl Manager {
             let found = checkup::firewall(kernel, place, &self.bridges_at(place));
             checks.extend(found.into_iter().filter(|check| check.standing != Standing::Well));
         }
+        let servers: Vec<IpAddr> = self.resolver.nameservers().collect();
+        checks.push(checkup::resolvers(&servers));
         checks.extend(self.rules());
         checks.extend(self.stores());
         checks.push(self.drifted());

@@ -90,7 +90,7 @@ impl Manager {
             |net: &IpNetwork| IpNetwork::new(net.network(), net.prefix()).expect("a prefix of itself");
         busy.extend(facts.addresses.iter().map(|(link, net)| (prefix(net), Busy::Address(link.clone()))));
         busy.extend(facts.routes.iter().map(|net| (*net, Busy::Route)));
-        busy.extend(facts.nameservers.iter().map(|&ip| (IpNetwork::from(ip), Busy::Nameserver)));
+        busy.extend(self.resolver.nameservers().map(|ip| (IpNetwork::from(ip), Busy::Nameserver)));
         busy
     }
 }

@@ -1,12 +1,11 @@
-//! What a host already uses, and what it offers: addresses and routes that a new subnet must not overlap, the links
-//! that default routes leave by, and its name servers.
+//! What a host already uses, and what it offers: addresses and routes that a new subnet must not overlap, and the links
+//! that default routes leave by.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 
+use bowline_core::Result;
 use bowline_core::kernel::{Facts, Uplink};
 use bowline_core::name::LinkName;
-use bowline_core::{Code, Error, Result};
 
 use super::address::{self, is_link_local};
 use super::host::Host;
@@ -52,7 +51,6 @@ pub(super) fn facts(host: &Host) -> Result<Facts> {
         routes: routes.iter().filter(|route| is_destination(route)).map(|route| route.to).collect(),
         uplinks: uplinks.collect(),
         links: links.into_iter().filter_map(|link| link.name).collect(),
-        nameservers: nameservers()?,
     })
 }
 
@@ -72,36 +70,9 @@ fn is_destination(route: &SeenRoute) -> bool {
         && !is_link_local(route.to.ip())
 }
 
-fn nameservers() -> Result<Vec<IpAddr>> {
-    match std::fs::read_to_string("/etc/resolv.conf") {
-        Ok(text) => Ok(parse_resolv_conf(&text)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(Error::new(Code::Kernel, "read /etc/resolv.conf").because(e)),
-    }
-}
-
-/// A server of a link's own (fe80::1%eth0) is left out: nobody beyond that link can ask it.
-fn parse_resolv_conf(text: &str) -> Vec<IpAddr> {
-    let mut servers = Vec::new();
-    for line in text.lines() {
-        let mut words = line.split_ascii_whitespace();
-        if words.next() == Some("nameserver") {
-            servers.extend(words.next().and_then(|word| word.parse::<IpAddr>().ok()));
-        }
-    }
-    servers
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn name_servers_are_read_past_comments_and_nonsense() {
-        let text = "# nameserver 9.9.9.9\nsearch lan\nnameserver 10.0.0.1\n nameserver\t::1 # here\n\
-                    nameserver fe80::1%eth0\nnameserver\nnameservers 8.8.8.8\n";
-        assert_eq!(parse_resolv_conf(text), ["10.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
-    }
 
     #[test]
     fn what_counts_as_a_destination() {
