@@ -146,8 +146,10 @@ pub(super) fn link(place: &Place) -> Result<()> {
 /// Takes the links away, and the directories where they are empty then.
 pub(super) fn unlink(place: &Place) -> Result<()> {
     let dir = netns_etc(&place.name);
+    // Busy is what somebody has mounted something on.
+    let others = [ErrorKind::NotFound, ErrorKind::DirectoryNotEmpty, ErrorKind::ResourceBusy];
     let fine = |outcome: std::io::Result<()>, path: &Path| match outcome {
-        Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+        Err(e) if !others.contains(&e.kind()) => {
             Err(Error::new(Code::StateUnwritable, format!("remove {}", path.display())).because(e))
         }
         _ => Ok(()),

@@ -148,10 +148,11 @@ fn name_of(path: &str) -> Option<&str> {
     plain.then_some(name)
 }
 
-/// What others still use, or have taken away, is as it should be.
+/// What others still use, or have mounted something on, or have taken away, is as it should be.
 fn unless_gone(done: io::Result<()>) -> io::Result<()> {
+    let others = [ErrorKind::NotFound, ErrorKind::DirectoryNotEmpty, ErrorKind::ResourceBusy];
     match done {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => Ok(()),
+        Err(error) if others.contains(&error.kind()) => Ok(()),
         done => done,
     }
 }
