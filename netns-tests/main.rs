@@ -75,6 +75,8 @@ scenarios! {
         ports_come_and_go_while_others_are_in_use,
         who_has_a_port_is_named_and_another_proposed,
         nobody_else_can_bind_a_published_port,
+        nobody_else_can_bind_a_published_port_while_the_daemon_is_away,
+        ports_of_what_is_gone_when_the_daemon_comes_back_are_free,
         a_port_that_was_just_served_can_be_published,
         a_sender_that_never_stops_reaches_the_next_one,
         ports_outlive_the_daemon,

@@ -34,16 +34,16 @@ fn main() -> ExitCode {
 }
 
 fn daemon(args: DaemonArgs) -> Result<()> {
-    let keeper = if args.rehearse { Opening::default() } else { keeper(args.ready_fd) };
-    let (kernel, sockets): (Arc<dyn Kernel>, Arc<dyn Sockets>) = if args.rehearse {
+    let (kernel, sockets, keeper): (Arc<dyn Kernel>, Arc<dyn Sockets>, Opening) = if args.rehearse {
         let kernel = bowline_core::memory::Kernel::with_doors(inode);
         args.lacks.iter().for_each(|feature| kernel.take_away(*feature));
-        (Arc::new(kernel), Arc::new(NoSockets))
+        (Arc::new(kernel), Arc::new(NoSockets), Opening::default())
     } else {
+        let systemd = systemd(args.ready_fd);
         bowline_linux::raise_file_limit()?;
         let options = bowline_linux::Options { kill_at_call: args.kill_at_call };
         let kernel = Arc::new(bowline_linux::Kernel::new(options)?);
-        (kernel.clone(), Arc::new(HostSockets(kernel)))
+        (kernel.clone(), Arc::new(HostSockets(kernel.clone())), keeper(systemd, kernel))
     };
     let options = bowline_daemon::Options {
         config: args.config,
@@ -64,6 +64,10 @@ fn daemon(args: DaemonArgs) -> Result<()> {
 struct HostSockets(Arc<bowline_linux::Kernel>);
 
 impl Sockets for HostSockets {
+    fn take_up_ports(&self) {
+        self.0.take_up_ports();
+    }
+
     fn listen(&self, place: Place, port: &HostPort) -> Result<Option<Listening>> {
         Ok(self.0.listen(place, port)?.and_then(|socket| match socket {
             Socket::Tcp(listener) => Some(Listening::Tcp(listener)),
@@ -111,18 +115,24 @@ fn ears(made: bowline_linux::Ears) -> Ears {
 
 /// Before anything else is opened, for what a service manager has opened is known by its numbers only. Whoever was promised
 /// the first of them for something else was not started by one.
-fn keeper(ready_fd: Option<i32>) -> Opening {
-    let systemd = match ready_fd {
+fn systemd(ready_fd: Option<i32>) -> Result<Option<Systemd>> {
+    match ready_fd {
         Some(_) => Ok(None),
         None => Systemd::found(|name| std::env::var_os(name)),
-    };
+    }
+}
+
+/// One for the sockets of resolvers and for those that hold ports.
+fn keeper(systemd: Result<Option<Systemd>>, kernel: Arc<bowline_linux::Kernel>) -> Opening {
     Opening::new(move |run_dir| {
-        let (keeper, kept) = keeper::open(run_dir, systemd?, kept::place_of)?;
-        Ok((Box::new(HostKeeper(keeper)), kept))
+        let opened = keeper::open(run_dir, systemd?, kept::place_of)?;
+        let keeper = Arc::new(opened.keeper);
+        kernel.keep_ports_with(keeper.clone(), opened.ports);
+        Ok((Box::new(HostKeeper(keeper)), opened.ears))
     })
 }
 
-struct HostKeeper(keeper::Keeper);
+struct HostKeeper(Arc<keeper::Keeper>);
 
 impl bowline_daemon::kept::Keeper for HostKeeper {
     fn keep(&self, name: &str, sockets: &[BorrowedFd<'_>]) -> Result<()> {

@@ -316,10 +316,72 @@ pub(crate) fn ports_outlive_the_daemon(w: &World) {
     assert_eq!(w.bowline("system drift --format json").json()["steps"].as_array().map(Vec::len), Some(0));
 }
 
+/// Whether the daemon lives, is dead, or is back.
+pub(crate) fn nobody_else_can_bind_a_published_port_while_the_daemon_is_away(w: &World) {
+    let web = web(w, "-p 8080:80 -p 127.0.0.1:8081:80 -p 5300:53/udp -p 7000-7040:7000-7040");
+    w.bowline("port publish web [::1]:8082:80 8083:80");
+    w.bowline("port unpublish web 8083");
+    let _server = web.serves(80);
+    let is_held = |when: &str| {
+        for (kind, address) in [
+            ("tcp", "0.0.0.0:8080"),
+            ("tcp", "[::1]:8080"),
+            ("tcp", "192.0.2.1:8080"),
+            ("tcp", "127.0.0.1:8081"),
+            ("tcp", "[::1]:8082"),
+            ("udp", "0.0.0.0:5300"),
+            ("tcp", "0.0.0.0:7000"),
+            ("tcp", "0.0.0.0:7040"),
+        ] {
+            let said = w.host().binds(kind, address);
+            assert!(said.code != 0 && said.err.contains("in use"), "{when}: {kind} {address}: {said}");
+        }
+        for (kind, address) in [("tcp", "0.0.0.0:8083"), ("tcp", "192.0.2.1:8081"), ("udp", "0.0.0.0:8080")] {
+            w.host().binds(kind, address).well();
+        }
+    };
+    is_held("at first");
+    for again in 1..=2 {
+        w.kill();
+        is_held(&format!("it is dead, {again}"));
+        w.outside().fetches("192.0.2.1", 8080);
+        w.start();
+        is_held(&format!("it is back, {again}"));
+        w.outside().fetches("2001:db8::1", 8080);
+        assert!(!w.log().contains("is taken"), "{}", w.log());
+    }
+    w.has_no_drift();
+    // When it is said to be free it is.
+    w.bowline("port unpublish web 7000-7040:7000-7040");
+    w.host().binds("tcp", "0.0.0.0:7020").well();
+    w.bowline("port unpublish web --all");
+    for (kind, port) in [("tcp", 8080), ("tcp", 8081), ("tcp", 8082), ("udp", 5300)] {
+        w.host().binds(kind, &format!("[::]:{port}")).well();
+    }
+}
+
+/// What is kept for a daemon that has no use for it any more is let go of.
+pub(crate) fn ports_of_what_is_gone_when_the_daemon_comes_back_are_free(w: &World) {
+    let _web = web(w, "-p 8080:80");
+    w.bowline("network create back --subnet 10.8.0.0/24");
+    let _db = w.attach("db", "back", "-p 8081:80");
+    w.kill();
+    // With the namespace goes its port of the host's bridge.
+    w.host().run("ip netns del web");
+    w.start();
+    eventually("the port is free", || {
+        let said = w.host().binds("tcp", "0.0.0.0:8080");
+        only_if(said.code == 0, said)
+    });
+    assert!(w.host().binds("tcp", "0.0.0.0:8081").code != 0);
+}
+
 pub(crate) fn a_port_that_was_taken_while_the_daemon_was_away_still_works(w: &World) {
     let web = web(w, "-p 8080:80");
     let _server = web.serves(80);
     w.kill();
+    // Who keeps it meanwhile may be killed too.
+    w.kill_keepers();
     let _thief = w.host().serves(8080);
     w.start();
     assert_eq!(w.outside().seen_by("192.0.2.1", 8080), "192.0.2.2");

@@ -30,9 +30,7 @@ pub(crate) fn a_fixed_address_waits_for_its_stopped_endpoint(w: &World) {
 /// What a reboot takes: every namespace, every link of ours, the table, /run, and the boot's own name.
 fn reboots(w: &World) {
     w.stop();
-    for keeper in w.keepers() {
-        w.host().run(&format!("kill -9 {keeper}"));
-    }
+    w.kill_keepers();
     w.host().shell(
         "for netns in $(ip netns list | cut -d' ' -f1); do [ $netns = outside ] || ip netns del $netns; done
          for link in $(ip -j link show type bridge | python3 -c 'import json,sys; [print(l[\"ifname\"]) for l in json.load(sys.stdin) if l]'); do ip link del $link; done

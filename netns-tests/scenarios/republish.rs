@@ -92,6 +92,7 @@ pub(crate) fn a_port_that_was_stolen_is_relayed_when_it_is_free_again(w: &World)
     let web = w.attach("web", "front", "-p 8080:80");
     let _server = web.serves(80);
     w.kill();
+    w.kill_keepers();
     let thief = w.host().serves(8080);
     w.start();
     w.outside().fetches("192.0.2.1", 8080);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::World;
 use super::background::Background;
 use super::place::Place;
-use super::said::Said;
+use super::said::{Said, eventually, only_if};
 
 /// Where containers ask.
 pub(crate) const RESOLVER: &str = "127.0.0.11";
@@ -235,10 +235,21 @@ impl Place<'_> {
 }
 
 impl World {
-    /// Who keeps the resolver's sockets while the daemon is away, by the numbers that they have inside.
+    /// Who keeps the daemon's sockets while the daemon is away, by the numbers that they have inside.
     pub(crate) fn keepers(&self) -> Vec<String> {
         let keepers = self.machine.processes().into_iter().filter(|line| line.contains(") bowline keeper "));
         keepers.map(|line| line.split(' ').next().unwrap_or_default().to_string()).collect()
+    }
+
+    /// With the daemon dead as well, nothing is kept for the next one.
+    pub(crate) fn kill_keepers(&self) {
+        for keeper in self.keepers() {
+            self.host().run(&format!("kill -9 {keeper}"));
+        }
+        eventually("nobody keeps anything", || {
+            let left = self.keepers();
+            only_if(left.is_empty(), format!("{left:?}"))
+        });
     }
 
     /// Writes the host's resolv.conf in place.

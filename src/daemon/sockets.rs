@@ -31,6 +31,10 @@ impl From<UdpSocket> for Listening {
 }
 
 pub trait Sockets: Send + Sync {
+    /// Every host is known now: ports that were kept while the daemon was away are held as before. Those of no host are let
+    /// go of.
+    fn take_up_ports(&self);
+
     /// The socket that holds a port, made to hear. None where there is none that could.
     fn listen(&self, place: Place, port: &HostPort) -> Result<Option<Listening>>;
 
@@ -72,6 +76,8 @@ pub type LeftAlone = Box<dyn Fn(Place) + Send + Sync>;
 pub struct NoSockets;
 
 impl Sockets for NoSockets {
+    fn take_up_ports(&self) {}
+
     fn listen(&self, _: Place, _: &HostPort) -> Result<Option<Listening>> {
         Ok(None)
     }

@@ -5,6 +5,7 @@ mod deaf;
 mod diag;
 mod ephemeral;
 mod holder;
+mod kept;
 mod limit;
 mod refusal;
 mod socket;
@@ -14,13 +15,17 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use bowline_core::place::Place;
 use bowline_core::port::{HostPort, Protocol};
 use bowline_core::{Code, Error, Result};
 use nix::errno::Errno;
 
+use crate::keeper::Shared;
+
 pub(crate) use self::ephemeral::ephemeral;
 pub use self::holder::Holder;
 pub(crate) use self::holder::holders;
+pub(crate) use self::kept::{Keeping, is_name as is_kept_name};
 pub use self::limit::raise_file_limit;
 
 /// Files that the daemon needs beside its ports.
@@ -44,11 +49,12 @@ impl Refused {
     }
 }
 
-/// The ports that are held, of one namespace. They end with the process, so nothing is ever left of them.
+/// The ports that are held, of one namespace. They end with the process and with who keeps them for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// None where the kernel does not know the protocol, so that nobody else can have the port either.
     sockets: BTreeMap<HostPort, Option<Socket>>,
+    bundles: kept::Bundles,
 }
 
 /// One that holds a port. Whoever serves what arrives there has it too, so that a port is one file and not two.
@@ -59,6 +65,16 @@ pub enum Socket {
     Udp(Arc<UdpSocket>),
     /// Nobody can serve it here.
     Sctp(Arc<OwnedFd>),
+}
+
+impl From<&Socket> for Shared {
+    fn from(socket: &Socket) -> Shared {
+        match socket {
+            Socket::Tcp(socket) => socket.clone(),
+            Socket::Udp(socket) => socket.clone(),
+            Socket::Sctp(socket) => socket.clone(),
+        }
+    }
 }
 
 impl AsFd for Socket {
@@ -82,6 +98,19 @@ impl Socket {
 }
 
 impl Held {
+    pub(crate) fn at(place: Place, keeping: Keeping) -> Held {
+        Held { sockets: BTreeMap::new(), bundles: kept::Bundles::at(place, keeping) }
+    }
+
+    /// Holds what was kept under that name while no daemon ran: all of it, or nothing.
+    pub(crate) fn adopt(&mut self, place: Place, name: &str, sockets: Vec<OwnedFd>) -> Result<()> {
+        let adopted = sockets.into_iter().map(|socket| kept::adopt(place, socket));
+        let adopted: BTreeMap<HostPort, Socket> = adopted.collect::<Result<_>>()?;
+        self.bundles.adopted(name, &adopted);
+        self.sockets.extend(adopted.into_iter().map(|(port, socket)| (port, Some(socket))));
+        Ok(())
+    }
+
     /// Holds all of them, or none and says which was refused. What is held already stays as it is.
     pub(crate) fn hold(&mut self, ports: &[HostPort]) -> Result<(), Refused> {
         self.leave_files_for_others(ports)?;
@@ -105,6 +134,7 @@ impl Held {
                 }
             }
         }
+        self.bundles.keep(&fresh);
         // `append` would build the whole map anew.
         self.sockets.extend(fresh);
         Ok(())
@@ -125,6 +155,7 @@ impl Held {
         for port in ports {
             self.sockets.remove(port);
         }
+        self.bundles.let_go(ports, &self.sockets);
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &HostPort> {

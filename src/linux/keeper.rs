@@ -14,12 +14,16 @@ mod shelf;
 mod systemd;
 mod wire;
 
+use std::fmt::Debug;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use bowline_core::place::Place;
 use bowline_core::{Code, Error, Result};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
+
+use crate::hold;
 
 pub use self::client::Client;
 pub use self::process::live;
@@ -27,6 +31,13 @@ pub use self::systemd::{Store, Systemd};
 
 /// What was kept under each name; of the sockets of a name those of datagrams come first.
 pub type Kept = Vec<(String, Vec<OwnedFd>)>;
+
+/// A socket that others in this process have as well.
+pub(crate) type Shared = Arc<dyn File>;
+
+pub(crate) trait File: AsFd + Debug + Send + Sync {}
+
+impl<T: AsFd + Debug + Send + Sync> File for T {}
 
 /// Where sockets wait for the next daemon.
 #[derive(Debug)]
@@ -47,11 +58,39 @@ impl Keeper {
         }
     }
 
+    /// The same for sockets that the daemon shares, each of which stays one file of this process.
+    pub(crate) fn keep_shared(&self, name: &str, sockets: &[Shared]) -> Result<()> {
+        match self {
+            Keeper::Process(client) => client.keep_shared(name, sockets),
+            Keeper::Systemd(store) => {
+                let sockets: Vec<_> = sockets.iter().map(|socket| (**socket).as_fd()).collect();
+                store.keep(name, &sockets)
+            }
+        }
+    }
+
+    /// What holds ports was kept under that name when the daemon began, and goes on being kept.
+    pub(crate) fn has(&self, name: &str, sockets: Vec<Shared>) {
+        match self {
+            Keeper::Process(client) => client.has(name, sockets),
+            Keeper::Systemd(_) => (),
+        }
+    }
+
     /// Lets go of what is kept under that name, if anything is. The other side closes its sockets soon after.
     pub fn forget(&self, name: &str) -> Result<()> {
         match self {
             Keeper::Process(client) => client.forget(name),
             Keeper::Systemd(store) => store.forget(name),
+        }
+    }
+
+    /// How many ports of hosts may be kept beside the resolvers' sockets. systemd looks at all that it has for each that it is
+    /// given, and has one bound for all.
+    pub(crate) fn room_for_ports(&self) -> usize {
+        match self {
+            Keeper::Process(_) => usize::MAX,
+            Keeper::Systemd(_) => 4096,
         }
     }
 
@@ -64,14 +103,24 @@ impl Keeper {
     }
 }
 
-/// Where sockets are to be kept from now on, and a resolver's that were kept when the daemon began; `whose` says which place
-/// a name stands for. What is kept and is not that is closed. What a process of ours keeps is given to systemd where that
+/// Where sockets are to be kept from now on, and what was kept when the daemon began.
+#[derive(Debug)]
+pub struct Opened {
+    pub keeper: Keeper,
+    /// Those of resolvers.
+    pub ears: Kept,
+    /// Those that hold ports of hosts.
+    pub ports: Kept,
+}
+
+/// Has a keeper, and what it kept; `whose` says which place the name of a resolver's sockets stands for. What is kept and is
+/// neither a resolver's nor a port is closed. What a process of ours keeps is given to systemd where that
 /// has a store.
 pub fn open(
     run_dir: &Path,
     systemd: Option<Systemd>,
     whose: impl Fn(&str) -> Option<Place>,
-) -> Result<(Keeper, Kept)> {
+) -> Result<Opened> {
     let (keeper, kept) = match systemd {
         None => {
             let (client, kept) = client::open(run_dir);
@@ -83,8 +132,13 @@ pub fn open(
             (Keeper::Systemd(store), kept)
         }
     };
-    let mut ours = Kept::new();
+    let (mut ours, mut ports) = (Kept::new(), Kept::new());
     for (name, sockets) in kept {
+        if hold::is_kept_name(&name) {
+            // They are looked at when their host is known.
+            ports.push((name, sockets));
+            continue;
+        }
         let right = match whose(&name) {
             Some(place) => are_ears_in(place, &sockets),
             None => Err(wrong("nobody knows whose they are")),
@@ -98,7 +152,7 @@ pub fn open(
             tracing::warn!(name, code = %error.code, "{error}");
         }
     }
-    Ok((keeper, ours))
+    Ok(Opened { keeper, ears: ours, ports })
 }
 
 /// Whether these are what a resolver has in that namespace: a socket of datagrams, and one that listens for streams.
@@ -140,4 +194,4 @@ fn raw(sockets: &[impl AsFd]) -> Vec<i32> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -42,7 +42,7 @@ use crate::anchor::Anchors;
 use crate::foreign::firewalld::Bridges;
 use crate::nft::Nft;
 use crate::resolver::Ears;
-use crate::{anchor, dial, fault, foreign, hold, netns, probe};
+use crate::{anchor, dial, fault, foreign, hold, keeper, netns, probe};
 use ears::Resolvers;
 use guest::Guest;
 use host::Host;
@@ -54,6 +54,10 @@ pub struct Kernel {
     own: Arc<Host>,
     /// The administrator's rules, for every host's tables.
     hooks: Arc<Mutex<Hooks>>,
+    /// Who keeps ports over a restart.
+    keeping: hold::Keeping,
+    /// Ports that were kept when the daemon began, until its hosts are known.
+    kept_ports: Mutex<keeper::Kept>,
     /// Host namespaces other than our own.
     others: Mutex<HashMap<Place, Arc<Host>>>,
     guests: Mutex<HashMap<Place, Opened>>,
@@ -86,10 +90,12 @@ impl Kernel {
         if let Some(call) = options.kill_at_call {
             fault::kill_at(call);
         }
-        let hooks = Arc::<Mutex<Hooks>>::default();
+        let (hooks, keeping) = (Arc::<Mutex<Hooks>>::default(), hold::Keeping::default());
         Ok(Kernel {
-            own: Arc::new(Host::own(hooks.clone())?),
+            own: Arc::new(Host::own(hooks.clone(), keeping.clone())?),
             hooks,
+            keeping,
+            kept_ports: Mutex::default(),
             others: Mutex::new(HashMap::new()),
             guests: Mutex::new(HashMap::new()),
             leashes: Mutex::new(Vec::new()),
@@ -108,6 +114,29 @@ impl Kernel {
     /// How many changes to the kernel this process has made.
     pub fn calls_made() -> u64 {
         fault::calls_made()
+    }
+
+    /// Who keeps the ports of hosts over a restart from now on, and what was kept.
+    pub fn keep_ports_with(&self, keeper: Arc<keeper::Keeper>, kept: keeper::Kept) {
+        // It is called once, at the start.
+        drop(self.keeping.set(keeper));
+        *self.kept_ports.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// Every host is known now: their ports that were kept are held as before, and all others are let go of.
+    pub fn take_up_ports(&self) {
+        let Some(keeper) = self.keeping.get() else { return };
+        for (name, sockets) in
+            std::mem::take(&mut *self.kept_ports.lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            let place = sockets.first().map(netns::cookie_of).unwrap_or_else(|| Err(apply::closed(Place(0))));
+            let adopted = place.and_then(|place| self.host_or_closed(place)?.adopt_ports(&name, sockets));
+            let Err(error) = adopted else { continue };
+            tracing::warn!(name, code = %error.code, "kept ports are let go of: {error}");
+            if let Err(error) = keeper.forget(&name) {
+                tracing::warn!(name, code = %error.code, "{error}");
+            }
+        }
     }
 
     /// The socket that holds a port, made to hear.
@@ -238,7 +267,7 @@ impl bowline_core::kernel::Kernel for Kernel {
         if *door == Door::Own {
             return Ok(self.host());
         }
-        let host = Host::of(netns::open(door)?, self.hooks.clone())?;
+        let host = Host::of(netns::open(door)?, self.hooks.clone(), self.keeping.clone())?;
         let place = host.place();
         if self.guests().contains_key(&place) {
             return Err(Error::new(

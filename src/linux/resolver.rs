@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use bowline_core::place::Place;
 use bowline_core::{Code, Error, Result};
 
+pub(crate) use self::socket::protocol_of;
 use crate::netns;
 use crate::nft::rewrite::{self, Ports};
 

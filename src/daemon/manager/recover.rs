@@ -140,6 +140,8 @@ impl Manager {
     pub fn recover(&self, kept_sockets: kept::Kept) -> Result<()> {
         // Whoever asked while the daemon was away still waits.
         self.resume_names(kept_sockets);
+        // What is held and not wanted is let go of with all else that the kernel has and should not.
+        self.sockets.take_up_ports();
         self.first_hooks();
         let missing = self.put_right(true).context(|| "put the kernel right".into())?.missing;
         for (seat, interface) in missing {

@@ -2,6 +2,7 @@
 
 mod clash;
 mod holders;
+mod kept;
 mod listen;
 mod refusals;
 mod space;

@@ -1,6 +1,7 @@
 //! The daemon's side of our own keeper: started when there is something to keep, and again whenever it is found dead.
 //!
-//! Every kept socket has a second number in the daemon, so that a keeper that died can be given all anew.
+//! Every kept socket has a second number in the daemon, or is shared with whoever uses it there, so that a keeper that died
+//! can be given all anew.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +17,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::line::{Line, Lost, Taken};
 use super::wire::{self, Request};
-use super::{Kept, Store};
+use super::{Kept, Shared, Store};
+use crate::hold;
 use crate::process::{self, Ready, spawn_detached};
 
 /// How long a keeper may take to be ready.
@@ -41,7 +43,8 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    kept: BTreeMap<String, Vec<OwnedFd>>,
+    /// Nothing under a name, where it is not known yet what becomes of what was kept.
+    kept: BTreeMap<String, Vec<Shared>>,
     line: Option<Line>,
     /// How many lines there have been.
     lines: u64,
@@ -62,11 +65,23 @@ impl Client {
     }
 
     pub(super) fn keep(&self, name: &str, sockets: &[BorrowedFd<'_>]) -> Result<()> {
+        self.keep_shared(name, &copies(sockets)?)
+    }
+
+    pub(super) fn keep_shared(&self, name: &str, sockets: &[Shared]) -> Result<()> {
         wire::check(name, sockets.len())?;
-        let copies = copies(sockets)?;
         let mut state = self.0.state();
-        state.kept.insert(name.to_string(), copies);
-        self.0.say(&mut state, Request::Keep(name), sockets).context(|| format!("keep the sockets of {name}"))
+        state.kept.insert(name.to_string(), sockets.to_vec());
+        let sockets: Vec<_> = sockets.iter().map(|socket| (**socket).as_fd()).collect();
+        self.0
+            .say(&mut state, Request::Keep(name), &sockets)
+            .context(|| format!("keep the sockets of {name}"))
+    }
+
+    pub(super) fn has(&self, name: &str, sockets: Vec<Shared>) {
+        if let Some(kept) = self.0.state().kept.get_mut(name) {
+            *kept = sockets;
+        }
     }
 
     pub(super) fn forget(&self, name: &str) -> Result<()> {
@@ -114,15 +129,19 @@ impl Inner {
         let Some(line) = Line::open(&self.run_dir)? else { return Ok(Kept::new()) };
         let Taken { mut kept, mut missed } = line.take_all().map_err(|lost| unreached(&lost))?;
         // What is taken is of no use without the copies for another keeper: it is let go of, which makes room for the next.
-        kept.retain(|(name, sockets)| match copies(sockets) {
-            Ok(copies) => {
-                state.kept.insert(name.clone(), copies);
-                true
-            }
-            Err(error) => {
-                tracing::warn!(name, code = %error.code, "kept sockets are let go of: {error}");
-                missed.push(name.clone());
-                false
+        kept.retain(|(name, sockets)| {
+            // Those of ports are many, and are shared when it is known which they are.
+            let copies = if hold::is_kept_name(name) { Ok(Vec::new()) } else { copies(sockets) };
+            match copies {
+                Ok(copies) => {
+                    state.kept.insert(name.clone(), copies);
+                    true
+                }
+                Err(error) => {
+                    tracing::warn!(name, code = %error.code, "kept sockets are let go of: {error}");
+                    missed.push(name.clone());
+                    false
+                }
             }
         });
         match missed.iter().try_for_each(|name| line.say(Request::Forget(name), &[])) {
@@ -177,7 +196,7 @@ impl Inner {
     }
 
     /// The keeper that there is, made to forget what is not to be kept; or a new one.
-    fn reach(&self, kept: &BTreeMap<String, Vec<OwnedFd>>) -> Result<Line> {
+    fn reach(&self, kept: &BTreeMap<String, Vec<Shared>>) -> Result<Line> {
         if let Some(line) = Line::open(&self.run_dir)? {
             let there = line.take_all().map_err(|lost| unreached(&lost))?;
             let names = there.kept.iter().map(|(name, _)| name).chain(&there.missed);
@@ -258,17 +277,17 @@ pub(super) fn hand_to(store: &Store, run_dir: &Path) -> Kept {
     }
 }
 
-fn hand_over(line: &Line, kept: &BTreeMap<String, Vec<OwnedFd>>) -> std::result::Result<(), Lost> {
-    for (name, sockets) in kept {
-        let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+fn hand_over(line: &Line, kept: &BTreeMap<String, Vec<Shared>>) -> std::result::Result<(), Lost> {
+    for (name, sockets) in kept.iter().filter(|(_, sockets)| !sockets.is_empty()) {
+        let sockets: Vec<_> = sockets.iter().map(|socket| (**socket).as_fd()).collect();
         line.say(Request::Keep(name), &sockets)?;
     }
     Ok(())
 }
 
-fn copies(sockets: &[impl AsFd]) -> Result<Vec<OwnedFd>> {
-    let copies =
-        sockets.iter().map(|socket| socket.as_fd().try_clone_to_owned()).collect::<std::io::Result<_>>();
+fn copies(sockets: &[impl AsFd]) -> Result<Vec<Shared>> {
+    let copy = |socket: &_| AsFd::as_fd(socket).try_clone_to_owned().map(|copy| Arc::new(copy) as Shared);
+    let copies = sockets.iter().map(copy).collect::<std::io::Result<_>>();
     copies.map_err(|e| Error::new(Code::Kernel, "duplicate a socket").because(e))
 }
 

@@ -2,7 +2,7 @@
 
 mod bad;
 mod full;
-mod home;
+pub(crate) mod home;
 mod many;
 mod outlives;
 mod store;

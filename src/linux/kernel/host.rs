@@ -12,7 +12,7 @@ use bowline_core::port::HostPort;
 
 use super::tables::TableWatch;
 use crate::conntrack::{Conntrack, Flows};
-use crate::hold::{Held, Socket};
+use crate::hold::{Held, Keeping, Socket};
 use crate::netlink::Netlink;
 use crate::netns;
 use crate::nft::Nft;
@@ -37,25 +37,26 @@ const IDLE: usize = 8;
 
 impl Host {
     /// The namespace of the calling thread.
-    pub(crate) fn own(hooks: Arc<Mutex<Hooks>>) -> Result<Host> {
+    pub(crate) fn own(hooks: Arc<Mutex<Hooks>>, keeping: Keeping) -> Result<Host> {
         let route = Netlink::open()?;
-        Host::with(netns::current()?, route, hooks)
+        Host::with(netns::current()?, route, hooks, keeping)
     }
 
     /// Another namespace, whose sockets are made by a thread that visits it.
-    pub(crate) fn of(ns: OwnedFd, hooks: Arc<Mutex<Hooks>>) -> Result<Host> {
+    pub(crate) fn of(ns: OwnedFd, hooks: Arc<Mutex<Hooks>>, keeping: Keeping) -> Result<Host> {
         let route = netns::run(&ns, Netlink::open)??;
-        Host::with(ns, route, hooks)
+        Host::with(ns, route, hooks, keeping)
     }
 
-    fn with(ns: OwnedFd, route: Netlink, hooks: Arc<Mutex<Hooks>>) -> Result<Host> {
+    fn with(ns: OwnedFd, route: Netlink, hooks: Arc<Mutex<Hooks>>, keeping: Keeping) -> Result<Host> {
+        let place = route.place()?;
         Ok(Host {
-            place: route.place()?,
+            place,
             ns,
             idle: Mutex::new(vec![route]),
             nft: Mutex::new(None),
             hooks,
-            held: Mutex::new(Held::default()),
+            held: Mutex::new(Held::at(place, keeping)),
             conntrack: Mutex::new(None),
             nft_port: Arc::default(),
             tables: OnceLock::new(),
@@ -118,6 +119,11 @@ impl Host {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let held = &mut *held;
         self.enter(|| body(held))
+    }
+
+    /// Holds what was kept under that name while no daemon ran.
+    pub(super) fn adopt_ports(&self, name: &str, sockets: Vec<OwnedFd>) -> Result<()> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).adopt(self.place, name, sockets)
     }
 
     /// The socket that holds a port, made to hear.

@@ -117,7 +117,7 @@ fn foreign(why: &str) -> Error {
 }
 
 #[allow(unsafe_code)]
-fn protocol_of(socket: impl AsFd) -> nix::Result<i32> {
+pub(crate) fn protocol_of(socket: impl AsFd) -> nix::Result<i32> {
     let mut value: libc::c_int = 0;
     let mut size = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: SO_PROTOCOL writes at most `size` bytes to `value`; both outlive the call, and the socket is open.

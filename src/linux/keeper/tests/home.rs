@@ -18,13 +18,13 @@ pub(super) const ENOUGH: u64 = 1 << 19;
 /// No keeper is started from here, so a program that is missed shows.
 pub(super) const NO_PROGRAM: &str = "/no/such/program";
 
-pub(super) struct Home {
+pub(crate) struct Home {
     dir: TempDir,
     keeper: Option<JoinHandle<Result<()>>>,
 }
 
 impl Home {
-    pub(super) fn new() -> Home {
+    pub(crate) fn new() -> Home {
         Home::within(ENOUGH)
     }
 
@@ -49,7 +49,7 @@ impl Home {
     }
 
     /// A daemon that begins.
-    pub(super) fn client(&self) -> (Client, Kept) {
+    pub(crate) fn client(&self) -> (Client, Kept) {
         Client::open(self.dir(), Path::new(NO_PROGRAM))
     }
 

@@ -217,6 +217,8 @@ fn only_a_resolvers_two_sockets_in_the_right_place_are_taken_back() {
         ears.keep(&before, name);
     }
     before.keep("one", &[ears.udp.as_fd()]).unwrap();
+    // What holds a port of a host is looked at by whoever takes it up.
+    before.keep("ports-1-0", &[ears.udp.as_fd()]).unwrap();
     before.keep("twice", &[ears.udp.as_fd(), ears.udp.as_fd()]).unwrap();
     before.keep("file", &[ears.udp.as_fd(), File::open("/dev/null").unwrap().as_fd()]).unwrap();
     drop(before);
@@ -225,12 +227,12 @@ fn only_a_resolvers_two_sockets_in_the_right_place_are_taken_back() {
         "elsewhere" => Some(elsewhere),
         _ => Some(here),
     };
-    let (keeper, kept) = crate::keeper::open(home.dir(), None, whose).unwrap();
-    assert_eq!(names(&kept), ["good"]);
-    keeper.settle().unwrap();
-    let Keeper::Process(client) = keeper else { panic!("there is no systemd here") };
+    let opened = crate::keeper::open(home.dir(), None, whose).unwrap();
+    assert_eq!((names(&opened.ears), names(&opened.ports)), (vec!["good"], vec!["ports-1-0"]));
+    opened.keeper.settle().unwrap();
+    let Keeper::Process(client) = opened.keeper else { panic!("there is no systemd here") };
     drop(client);
-    assert_eq!(names(&home.client().1), ["good"], "the others are forgotten");
+    assert_eq!(names(&home.client().1), ["good", "ports-1-0"], "the others are forgotten");
 }
 
 #[test]
