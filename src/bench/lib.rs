@@ -6,6 +6,7 @@ pub mod dns;
 pub mod figure;
 pub mod machine;
 mod occupants;
+mod paired;
 mod rig;
 pub mod scale;
 mod traffic;
