@@ -91,6 +91,7 @@ scenarios! {
         routed_is_reached_at_its_own_addresses,
         each_family_has_its_own_mode,
         isolated_has_no_address_of_the_hosts,
+        two_addresses_are_a_network,
         a_trusted_card_reaches_every_port,
         a_member_of_two_modes_is_reached_by_both,
     }

@@ -21,7 +21,7 @@ pub(crate) fn ipv6_alone(w: &World) {
     assert!(addresses.len() == 1 && addresses[0].starts_with("fd"), "{addresses:?}");
     assert_eq!(web.default_route("-4"), None);
     let network = w.api().network("six").unwrap();
-    web.reaches(&network.subnets[0].gateway.to_string());
+    web.reaches(&network.subnets[0].gateway.unwrap().to_string());
     let _server = w.outside().serves(80);
     assert_eq!(web.seen_by("2001:db8::2", 80), "2001:db8::1", "it leaves under the host's address");
 }

@@ -88,7 +88,41 @@ pub(crate) fn isolated_has_no_address_of_the_hosts(w: &World) {
         app.fetches(address, 80);
     }
     assert!(w.host().addresses("bl-front").is_empty());
+    // So no address is kept for it: the first is a member's.
+    assert_eq!(web_at, ["10.9.0.1", "fd00:9::1"]);
+    let said = w.bowline("network show front").out;
+    assert!(said.contains("10.9.0.0/24, no gateway, 2 of 254"), "{said}");
+    w.restart();
+    assert_eq!(w.attach("late", "front", "").addresses("eth0"), ["10.9.0.3/24", "fd00:9::3/64"]);
+    // Unless it is named.
+    w.bowline(
+        "network create back --internal --gateway-mode isolated --subnet 10.8.0.0/24 --gateway 10.8.0.1",
+    );
+    assert_eq!(w.attach("db", "back", "").addresses("eth0"), ["10.8.0.2/24"]);
     assert!(!app.pings("192.0.2.1") && !app.pings("10.9.0.254"));
+}
+
+/// RFC 3021 and RFC 6164: both of two addresses are somebody's.
+pub(crate) fn two_addresses_are_a_network(w: &World) {
+    w.bowline(
+        "network create pair --internal --gateway-mode isolated --subnet 10.9.0.0/31 --subnet fd00:9::/127",
+    );
+    let (one, two) = (w.attach("one", "pair", ""), w.attach("two", "pair", ""));
+    let _servers = (one.serves(80), two.serves(80));
+    for (from, to) in [(one, "10.9.0.1"), (two, "10.9.0.0"), (one, "fd00:9::1"), (two, "fd00:9::")] {
+        from.fetches(to, 80);
+    }
+    w.container("three");
+    w.tries("endpoint create three --netns three --network pair").refused("BWL-1207", 4);
+    // With a gateway there is one member.
+    w.bowline("network create link --subnet 10.8.0.0/31 --subnet fd00:8::/127");
+    let web = w.attach("web", "link", "-p 8080:80");
+    let _server = web.serves(80);
+    assert_eq!(web.addresses("eth0"), ["10.8.0.1/31", "fd00:8::1/127"]);
+    assert!(web.pings("10.8.0.0") && web.pings("fd00:8::") && web.pings("192.0.2.2"));
+    w.outside().fetches("192.0.2.1", 8080);
+    w.outside().fetches("2001:db8::1", 8080);
+    w.has_no_drift();
 }
 
 pub(crate) fn a_trusted_card_reaches_every_port(w: &World) {

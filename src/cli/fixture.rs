@@ -107,7 +107,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 fn subnet(cidr: &str, gateway: &str, used: u64, size: u64) -> v1::SubnetStatus {
     v1::SubnetStatus {
         cidr: cidr.into(),
-        gateway: gateway.parse().unwrap(),
+        gateway: gateway.parse().ok(),
         ip_range: None,
         aux_addresses: BTreeMap::new(),
         used,

@@ -83,5 +83,5 @@ fn gateway(interface: &Interface, network: &Network, family: Family) -> Option<I
     if network.internal {
         return None;
     }
-    network.subnet_of(interface.address(family)?).map(Subnet::gateway)
+    network.subnet_of(interface.address(family)?).and_then(Subnet::gateway)
 }

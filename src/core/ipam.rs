@@ -9,7 +9,7 @@ use std::ops::Range;
 use ipnetwork::IpNetwork;
 
 use crate::Result;
-use crate::network::Subnet;
+use crate::network::{Subnet, is_pair};
 
 mod bits;
 mod holder;
@@ -73,7 +73,7 @@ impl Pool {
         let choice = choice(net, subnet.range().unwrap_or(net));
         let mut reserved: BTreeMap<u128, Holder> =
             subnet.aux().iter().map(|(name, &at)| (Bits::of(at).0, Holder::Aux(name.clone()))).collect();
-        reserved.insert(Bits::of(subnet.gateway()).0, Holder::Gateway);
+        reserved.extend(subnet.gateway().map(|at| (Bits::of(at).0, Holder::Gateway)));
         let mut fresh = Runs::of(choice.clone());
         let used = reserved.keys().filter(|&&at| fresh.remove(at)).count();
         Pool {
@@ -207,6 +207,9 @@ impl Pool {
 fn choice(net: IpNetwork, range: IpNetwork) -> Range<u128> {
     let (lowest, highest) = bits::span(net);
     let (first, last) = bits::span(range);
+    if is_pair(net) {
+        return first..last + 1;
+    }
     let first = first.max(lowest + 1);
     // A subnet is never multicast, so there is always a number after its last.
     let end = if net.is_ipv4() { last.min(highest - 1) + 1 } else { last + 1 };

@@ -118,7 +118,7 @@ impl Mtu {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subnet {
     net: IpNetwork,
-    gateway: IpAddr,
+    gateway: Option<IpAddr>,
     range: Option<IpNetwork>,
     aux: BTreeMap<String, IpAddr>,
 }
@@ -132,9 +132,23 @@ impl Subnet {
         aux: BTreeMap<String, IpAddr>,
     ) -> Result<Subnet> {
         usable(net)?;
-        let gateway = gateway.unwrap_or_else(|| first(net));
-        let subnet = Subnet { net, gateway, range, aux };
-        if !subnet.holds(gateway) {
+        Subnet { net, gateway: Some(gateway.unwrap_or_else(|| first(net))), range, aux }.checked()
+    }
+
+    /// Of a network on which the host has no address: only a gateway that is given keeps its address from members.
+    pub fn isolated(
+        net: IpNetwork,
+        gateway: Option<IpAddr>,
+        range: Option<IpNetwork>,
+        aux: BTreeMap<String, IpAddr>,
+    ) -> Result<Subnet> {
+        usable(net)?;
+        Subnet { net, gateway, range, aux }.checked()
+    }
+
+    fn checked(self) -> Result<Subnet> {
+        let (net, subnet) = (self.net, self);
+        if let Some(gateway) = subnet.gateway.filter(|gateway| !subnet.holds(*gateway)) {
             return Err(Error::new(
                 Code::InvalidGateway,
                 format!("gateway {gateway} does not fit subnet {net}"),
@@ -142,7 +156,7 @@ impl Subnet {
             .because(subnet.why_not(gateway))
             .fix(format!("use an address in it, such as --gateway {}", first(net))));
         }
-        if let Some(range) = range {
+        if let Some(range) = subnet.range {
             let inside = range.is_ipv4() == net.is_ipv4()
                 && range.prefix() >= net.prefix()
                 && net.contains(range.network());
@@ -169,7 +183,7 @@ impl Subnet {
                 .because(subnet.why_not(address)));
             }
             let other = subnet.aux.iter().find(|(other, at)| **at == address && *other != name);
-            if address == gateway || other.is_some() {
+            if Some(address) == subnet.gateway || other.is_some() {
                 let holder =
                     other.map_or_else(|| "the gateway".to_string(), |(other, _)| format!("{other:.80?}"));
                 let what = format!("auxiliary address {name:.80?} = {address} is taken");
@@ -189,7 +203,7 @@ impl Subnet {
         Family::of(self.net.ip())
     }
 
-    pub fn gateway(&self) -> IpAddr {
+    pub fn gateway(&self) -> Option<IpAddr> {
         self.gateway
     }
 
@@ -206,8 +220,8 @@ impl Subnet {
     /// True for an address that a member could have: inside, and neither the network's nor the broadcast address.
     pub fn holds(&self, address: IpAddr) -> bool {
         self.net.contains(address)
-            && address != self.net.network()
-            && !(self.net.is_ipv4() && address == self.net.broadcast())
+            && (is_pair(self.net)
+                || address != self.net.network() && !(self.net.is_ipv4() && address == self.net.broadcast()))
     }
 
     fn why_not(&self, address: IpAddr) -> &'static str {
@@ -242,8 +256,8 @@ fn usable(net: IpNetwork) -> Result<()> {
         return bad("it has host bits set", format!("did you mean {}/{}?", net.network(), net.prefix()));
     }
     let (shortest, longest) = match net {
-        IpNetwork::V4(_) => (8, 30),
-        IpNetwork::V6(_) => (16, 126),
+        IpNetwork::V4(_) => (8, 31),
+        IpNetwork::V6(_) => (16, 127),
     };
     if net.prefix() < shortest || net.prefix() > longest {
         return bad(
@@ -268,8 +282,17 @@ fn usable(net: IpNetwork) -> Result<()> {
     }
 }
 
+/// Two addresses, and both are members' (RFC 3021, RFC 6164).
+pub fn is_pair(net: IpNetwork) -> bool {
+    match net {
+        IpNetwork::V4(net) => net.prefix() == 31,
+        IpNetwork::V6(net) => net.prefix() == 127,
+    }
+}
+
 fn first(net: IpNetwork) -> IpAddr {
     match net {
+        pair if is_pair(pair) => pair.network(),
         IpNetwork::V4(net) => IpAddr::V4(Ipv4Addr::from(u32::from(net.network()) + 1)),
         IpNetwork::V6(net) => IpAddr::V6(Ipv6Addr::from(u128::from(net.network()) + 1)),
     }
@@ -325,8 +348,8 @@ mod tests {
     fn subnets_that_are_refused() {
         for net in [
             "10.9.0.1/24",
-            "10.9.0.0/31",
-            "10.9.0.1/32",
+            "10.9.0.1/31",
+            "10.9.0.0/32",
             "0.0.0.0/0",
             "224.0.0.0/24",
             "127.0.0.0/24",
@@ -339,7 +362,7 @@ mod tests {
             "",
             "10.9.0.0/+24",
             "fd00::1/64",
-            "fd00::/127",
+            "fd00::/128",
             "::/0",
             "ff00::/16",
             "fe80::/64",
@@ -353,16 +376,27 @@ mod tests {
 
     #[test]
     fn subnets_that_are_taken() {
-        for net in
-            ["10.9.0.0/24", "10.0.0.0/8", "10.9.0.0/30", "fd00:9::/64", "fd00:9::/126", "192.168.0.0/16"]
-        {
+        for net in [
+            "10.9.0.0/24",
+            "10.0.0.0/8",
+            "10.9.0.0/30",
+            "10.9.0.2/31",
+            "fd00:9::/64",
+            "fd00:9::/127",
+            "192.168.0.0/16",
+        ] {
             assert_eq!(subnet(net, None, None).unwrap().net().to_string(), net);
         }
     }
 
     #[test]
     fn a_gateway_is_inside_and_usable() {
-        assert_eq!(subnet("10.9.0.0/24", None, None).unwrap().gateway().to_string(), "10.9.0.1");
+        for (net, gateway) in
+            [("10.9.0.0/24", "10.9.0.1"), ("10.9.0.2/31", "10.9.0.2"), ("fd00:9::/127", "fd00:9::")]
+        {
+            assert_eq!(subnet(net, None, None).unwrap().gateway(), Some(gateway.parse().unwrap()), "{net}");
+        }
+        assert!(subnet("10.9.0.2/31", Some("10.9.0.3"), None).is_ok());
         for gateway in ["10.8.0.1", "10.9.0.0", "10.9.0.255", "fd00::1"] {
             assert_eq!(
                 subnet("10.9.0.0/24", Some(gateway), None).unwrap_err().code,
@@ -370,6 +404,17 @@ mod tests {
                 "{gateway}"
             );
         }
+    }
+
+    #[test]
+    fn where_the_host_has_no_address_none_is_kept_for_it_unless_it_is_named() {
+        let subnet = |gateway: Option<&str>| {
+            let gateway = gateway.map(|g| g.parse().unwrap());
+            Subnet::isolated(prefix("10.9.0.0/24").unwrap(), gateway, None, BTreeMap::new())
+        };
+        assert_eq!(subnet(None).unwrap().gateway(), None);
+        assert_eq!(subnet(Some("10.9.0.9")).unwrap().gateway(), Some("10.9.0.9".parse().unwrap()));
+        assert_eq!(subnet(Some("10.8.0.9")).unwrap_err().code, Code::InvalidGateway);
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub enum Gso {
 pub struct SubnetSpec {
     /// Such as 10.9.0.0/24 or fd00:9::/64
     pub cidr: String,
-    /// The first address when left out.
+    /// The first address when left out; with gateway mode `isolated`, none.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub gateway: Option<IpAddr>,
@@ -202,13 +202,15 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubnetStatus {
     pub cidr: String,
-    #[schema(value_type = String)]
-    pub gateway: IpAddr,
+    /// Absent where the host has no address on it (gateway mode `isolated`), and none was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub gateway: Option<IpAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_range: Option<String>,
     #[schema(value_type = BTreeMap<String, String>)]
     pub aux_addresses: BTreeMap<String, IpAddr>,
-    /// Addresses in use, the gateway's among them.
+    /// Addresses in use, the gateway's among them where there is one.
     pub used: u64,
     /// Addresses that a member could have; the largest number that JSON carries exactly where there are more.
     pub size: u64,
@@ -263,6 +265,12 @@ impl CreateNetwork {
             labels: BTreeMap::new(),
             host_netns: None,
         }
+    }
+}
+
+impl SubnetStatus {
+    pub fn is_ipv6(&self) -> bool {
+        self.cidr.contains(':')
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn mode(mode: GatewayMode) -> &'static str {
 
 /// The families that it has subnets of, each with its mode.
 pub(super) fn modes(network: &Network) -> Vec<(Family, GatewayMode)> {
-    let has = |family| network.subnets.iter().any(|s| Family::of(s.gateway) == family);
+    let has = |family| network.subnets.iter().any(|s| s.is_ipv6() == (family == Family::V6));
     let modes = [(Family::V4, network.gateway_mode_ipv4), (Family::V6, network.gateway_mode_ipv6)];
     modes.into_iter().filter(|(family, _)| has(*family)).collect()
 }

@@ -192,7 +192,8 @@ pub(super) fn execute(args: CreateArgs, session: &Session, io: &mut Io<'_>) -> R
     }
     if !quiet {
         for subnet in &made.subnets {
-            io.note(session, &format!("{}: subnet {}, gateway {}", made.name, subnet.cidr, subnet.gateway));
+            let gateway = super::view::gateway(subnet);
+            io.note(session, &format!("{}: subnet {}, {gateway}", made.name, subnet.cidr));
         }
     }
     Ok(exit::OK)

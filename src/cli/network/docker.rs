@@ -45,7 +45,8 @@ struct Config {
     subnet: String,
     #[serde(rename = "IPRange", skip_serializing_if = "Option::is_none")]
     range: Option<String>,
-    gateway: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<String>,
     #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "BTreeMap::is_empty")]
     aux: BTreeMap<String, String>,
 }
@@ -65,7 +66,7 @@ struct Container {
 
 impl Network {
     pub(super) fn of(network: v1::Network) -> Network {
-        let has = |v6: bool| network.subnets.iter().any(|s| s.gateway.is_ipv6() == v6);
+        let has = |v6: bool| network.subnets.iter().any(|s| s.is_ipv6() == v6);
         Network {
             name: network.name.clone(),
             id: network.id.clone(),
@@ -117,7 +118,7 @@ impl Config {
         Config {
             subnet: subnet.cidr.clone(),
             range: subnet.ip_range.clone(),
-            gateway: subnet.gateway.to_string(),
+            gateway: subnet.gateway.map(|ip| ip.to_string()),
             aux: subnet.aux_addresses.iter().map(|(name, ip)| (name.clone(), ip.to_string())).collect(),
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn table(networks: &[Network], screen: &Screen) -> String {
             network.name.clone(),
             driver(network.driver).to_string(),
             subnets(|s| s.cidr.clone()),
-            first(|s| s.gateway.to_string()),
+            first(|s| s.gateway.map_or_else(|| "-".into(), |ip| ip.to_string())),
             network.endpoints.len().to_string(),
             first(|s| room(s, "/")),
             mtu(network),
@@ -62,7 +62,7 @@ fn flags(network: &Network) -> Vec<String> {
     }
     let plain = [
         network.internal.then_some("internal"),
-        network.subnets.iter().any(|s| s.gateway.is_ipv6()).then_some("ipv6"),
+        network.subnets.iter().any(SubnetStatus::is_ipv6).then_some("ipv6"),
         isolation,
         (!network.icc).then_some("no-icc"),
         (!network.masquerade).then_some("no-masquerade"),
@@ -73,6 +73,10 @@ fn flags(network: &Network) -> Vec<String> {
     let modes = modes.map(|(family, its)| format!("{}={}", family.to_string().to_lowercase(), mode(its)));
     let trusted = network.trusted_interfaces.iter().map(|name| format!("trusted={name}"));
     plain.into_iter().flatten().map(str::to_string).chain(modes).chain(trusted).collect()
+}
+
+pub(super) fn gateway(subnet: &SubnetStatus) -> String {
+    subnet.gateway.map_or_else(|| "no gateway".to_string(), |ip| format!("gateway {ip}"))
 }
 
 /// `3/253`, or only how many are used where there is room for all.
@@ -98,7 +102,7 @@ pub(super) fn card(network: &Network, ports: &[Port], screen: &Screen) -> String
     for subnet in &network.subnets {
         line(
             "subnet",
-            &format!("{}, gateway {}, {} addresses used", subnet.cidr, subnet.gateway, room(subnet, " of ")),
+            &format!("{}, {}, {} addresses used", subnet.cidr, gateway(subnet), room(subnet, " of ")),
         );
         if let Some(range) = &subnet.ip_range {
             line("range", range);

@@ -25,9 +25,9 @@ pub fn network(network: &Network) -> State {
 
     let on_bridge = |s: &&Subnet| network.gateways.of(s.family()) != Gateway::Isolated;
     for subnet in network.subnets.iter().filter(on_bridge) {
-        let net =
-            IpNetwork::new(subnet.gateway(), subnet.net().prefix()).expect("the prefix length of a subnet");
-        state.addrs.insert(Addr { link: key.clone(), net });
+        let on =
+            |gateway| IpNetwork::new(gateway, subnet.net().prefix()).expect("the prefix length of a subnet");
+        state.addrs.extend(subnet.gateway().map(|gateway| Addr { link: key.clone(), net: on(gateway) }));
     }
 
     // No advertisement of a member's may change the host's routes, and nothing waits for duplicate address detection.

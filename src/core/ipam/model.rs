@@ -55,7 +55,7 @@ impl Model {
     fn new(subnet: &Subnet, remembered: usize) -> Model {
         let mut held: BTreeMap<_, _> =
             subnet.aux().iter().map(|(name, &at)| (at, Holder::Aux(name.clone()))).collect();
-        held.insert(subnet.gateway(), Holder::Gateway);
+        held.extend(subnet.gateway().map(|at| (at, Holder::Gateway)));
         let all = subnet.range().unwrap_or(subnet.net());
         let candidates: BTreeSet<_> = all.iter().filter(|&at| subnet.holds(at)).collect();
         let fresh = candidates.iter().copied().filter(|at| !held.contains_key(at)).collect();

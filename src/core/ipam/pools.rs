@@ -62,6 +62,10 @@ impl PoolSpec {
             let fix = error.fix.clone().unwrap_or_else(|| format!("use {}", PoolSpec::default_v4()));
             return Err(bad().because(error).fix(fix));
         }
+        if base.prefix() > longest(base) {
+            let fix = format!("use {}", PoolSpec::default_v4());
+            return Err(bad().because("the pool has no room for a network").fix(fix));
+        }
         let why = if size < base.prefix() {
             format!("a /{size} is larger than the pool")
         } else if size > longest(base) {

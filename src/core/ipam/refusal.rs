@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::bits::Bits;
 use super::{Holder, Pool};
+use crate::network::is_pair;
 use crate::{Code, Error, Result};
 
 impl Pool {
@@ -13,6 +14,8 @@ impl Pool {
             "it is of the other address family"
         } else if !net.contains(address) {
             "it is outside"
+        } else if is_pair(net) {
+            return Ok(Bits::of(address));
         } else if address == net.network() {
             "it is the address of the subnet itself"
         } else if net.is_ipv4() && address == net.broadcast() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bowline_api::v1;
 use bowline_core::endpoint::{Endpoint, Interface};
+use bowline_core::family::Family;
 use bowline_core::ipam::pools::Busy;
 use bowline_core::ipam::{Holder, Pool};
 use bowline_core::name::{Id, Name};
@@ -296,7 +297,7 @@ impl Kept {
         let network = &self.network;
         let spec = |s: &Subnet| v1::SubnetSpec {
             cidr: s.net().to_string(),
-            gateway: Some(s.gateway()),
+            gateway: s.gateway(),
             ip_range: s.range().map(|r| r.to_string()),
             aux_addresses: s.aux().clone(),
         };
@@ -324,7 +325,10 @@ impl Kept {
     }
 
     pub(super) fn from_record(record: NetworkRecord, host: Place) -> Result<Kept> {
-        let subnets: Vec<Subnet> = record.subnets.iter().map(subnet).collect::<Result<_>>()?;
+        let gateways =
+            Gateways { v4: gateway(record.gateway_mode_ipv4), v6: gateway(record.gateway_mode_ipv6) };
+        let subnets: Vec<Subnet> =
+            record.subnets.iter().map(|spec| subnet(spec, gateways)).collect::<Result<_>>()?;
         let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
         let network = Network {
             id: record.id.parse()?,
@@ -340,10 +344,7 @@ impl Kept {
             isolation: isolation(record.isolation),
             neighbours: neighbours(record.icc),
             masquerade: record.masquerade,
-            gateways: Gateways {
-                v4: gateway(record.gateway_mode_ipv4),
-                v6: gateway(record.gateway_mode_ipv6),
-            },
+            gateways,
             trusted: record.trusted_interfaces.iter().map(|t| t.parse()).collect::<Result<_>>()?,
         };
         let kept = Kept::new(network, record.gso, record.labels, record.created_unix_ms);
@@ -352,10 +353,14 @@ impl Kept {
 }
 
 /// A subnet as it is asked for on the wire.
-pub(super) fn subnet(spec: &v1::SubnetSpec) -> Result<Subnet> {
+pub(super) fn subnet(spec: &v1::SubnetSpec, gateways: Gateways) -> Result<Subnet> {
     let range = spec.ip_range.as_deref().map(prefix).transpose();
     let range = range.map_err(|e| Error { code: Code::InvalidRange, ..e })?;
-    Subnet::new(prefix(&spec.cidr)?, spec.gateway, range, spec.aux_addresses.clone())
+    let (net, aux) = (prefix(&spec.cidr)?, spec.aux_addresses.clone());
+    match gateways.of(Family::of(net.ip())) {
+        Gateway::Isolated => Subnet::isolated(net, spec.gateway, range, aux),
+        Gateway::Nat | Gateway::Unprotected | Gateway::Routed => Subnet::new(net, spec.gateway, range, aux),
+    }
 }
 
 pub(super) fn static_routes(wishes: &[v1::StaticRoute], subnets: &[Subnet]) -> Result<Vec<StaticRoute>> {

@@ -420,7 +420,7 @@ fn updated(old: &Network, wish: &v1::UpdateNetwork) -> Result<Network> {
     Ok(new)
 }
 
-fn gateways(wish: &v1::CreateNetwork) -> Result<Gateways> {
+pub(super) fn gateways(wish: &v1::CreateNetwork) -> Result<Gateways> {
     let gateways = Gateways { v4: gateway(wish.gateway_mode_ipv4), v6: gateway(wish.gateway_mode_ipv6) };
     let isolated = Family::BOTH.into_iter().any(|family| gateways.of(family) == Gateway::Isolated);
     if isolated && !wish.internal {

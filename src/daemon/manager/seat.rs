@@ -194,8 +194,7 @@ impl Seated {
         let interface = |interface: &Interface| {
             let network = network(interface.network);
             let more = self.more.get(&interface.network);
-            let gateway =
-                |a: &ipnetwork::IpNetwork| network?.subnet_of(a.ip()).map(|s| s.gateway().to_string());
+            let gateway = |a: &ipnetwork::IpNetwork| Some(network?.subnet_of(a.ip())?.gateway()?.to_string());
             let internal = network.is_some_and(|n| n.internal);
             v1::Interface {
                 name: interface.card.to_string(),

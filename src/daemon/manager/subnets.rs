@@ -10,6 +10,7 @@ use ipnetwork::IpNetwork;
 
 use super::Manager;
 use super::keeper::subnet;
+use super::networks::gateways;
 use crate::config::Ipv6Pool;
 
 type BusyNets = Vec<(IpNetwork, Busy)>;
@@ -22,10 +23,11 @@ impl Manager {
         host: Place,
         facts: &Facts,
     ) -> Result<Vec<Subnet>> {
+        let gateways = gateways(wish)?;
         let mut busy = self.busy(host, facts);
         let mut chosen = Vec::new();
         for spec in &wish.subnets {
-            let subnet = subnet(spec)?;
+            let subnet = subnet(spec, gateways)?;
             self.must_be_free(subnet.net(), &busy, &wish.name)?;
             busy.push((subnet.net(), Busy::Network(wish.name.parse()?)));
             chosen.push(subnet);
@@ -37,7 +39,7 @@ impl Manager {
                 let everywhere = [busy.as_slice(), &self.networks_elsewhere(host)].concat();
                 let net = pools::choose(&self.pools(ipv6), &everywhere)?;
                 busy.push((net, Busy::Network(wish.name.parse()?)));
-                chosen.push(Subnet::new(net, None, None, Default::default())?);
+                chosen.push(subnet(&v1::SubnetSpec::new(net.to_string()), gateways)?);
             }
         }
         if chosen.is_empty() {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
+use bowline_core::network::is_pair;
 use bowline_core::state::{Addr, Route};
 use bowline_core::{Code, Error, Result};
 use ipnetwork::IpNetwork;
@@ -123,6 +124,10 @@ fn address(net: IpNetwork, index: u32) -> AddressMessage {
             message
         }
     };
+    if is_pair(net) {
+        // The builder takes the last address for all, and here it is the neighbour's.
+        message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Broadcast(_)));
+    }
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
     message
 }
@@ -151,6 +156,12 @@ mod tests {
         let message = address("10.9.1.7/20".parse().unwrap(), 3);
         assert!(message.attributes.contains(&AddressAttribute::Broadcast("10.9.15.255".parse().unwrap())));
         assert!(message.attributes.contains(&AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL))));
+    }
+
+    #[test]
+    fn of_two_addresses_none_is_everybodys() {
+        let message = address("10.9.0.2/31".parse().unwrap(), 3);
+        assert!(!message.attributes.iter().any(|a| matches!(a, AddressAttribute::Broadcast(_))));
     }
 
     #[test]
