@@ -112,6 +112,7 @@ scenarios! {
         a_network_that_becomes_strict_is_so_for_what_is_relayed,
         of_two_strict_endpoints_one_that_goes_opens_nothing,
         a_routed_port_that_is_opened_twice_stays_open_once,
+        a_routed_connection_ends_with_its_port,
         a_port_that_was_stolen_is_relayed_when_it_is_free_again,
         one_port_is_given_to_one_of_many_who_ask,
     }
@@ -125,6 +126,7 @@ scenarios! {
         a_strangers_flush_takes_nothing,
         released_tables_are_put_back_when_they_are_flushed,
         a_connection_made_in_the_gap_of_a_flush_does_not_last,
+        a_connection_made_while_tables_and_daemon_were_gone_does_not_last,
     }
     catalogue {
         reloads_of_other_firewalls_change_nothing,

@@ -87,6 +87,27 @@ pub(crate) fn a_routed_port_that_is_opened_twice_stays_open_once(w: &World) {
     w.outside().fetches("10.9.0.2", 80);
 }
 
+pub(crate) fn a_routed_connection_ends_with_its_port(w: &World) {
+    w.bowline("network create front --gateway-mode routed --subnet 10.9.0.0/24 --subnet fd00:9::/64");
+    w.outside().run("ip route add 10.9.0.0/24 via 192.0.2.1");
+    w.outside().run("ip route add fd00:9::/64 via 2001:db8::1");
+    let web = w.attach("web", "front", "-p 7:7 -p 8:8");
+    let (_echo, _other) = (web.echoes(7), web.echoes(8));
+    let both = ["10.9.0.2", "fd00:9::2"];
+    let mut going = both.map(|at| w.outside().keeps_calling(at, 7));
+    let staying = both.map(|at| w.outside().talks_to(at, 8));
+    for caller in &mut going {
+        caller.wait_for_line("tried, and it lasted");
+    }
+    // Each of them has a connection in which nobody speaks just now.
+    w.bowline("port unpublish web 7");
+    for caller in &mut going {
+        let said = caller.wait_for_line("tried");
+        assert!(said.contains("was cut"), "{said}");
+    }
+    staying.into_iter().for_each(|talk| drop(talk.ends().well()));
+}
+
 pub(crate) fn a_port_that_was_stolen_is_relayed_when_it_is_free_again(w: &World) {
     w.bowline("network create front --subnet 10.9.0.0/24");
     let web = w.attach("web", "front", "-p 8080:80");

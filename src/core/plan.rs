@@ -10,7 +10,7 @@ use ipnetwork::IpNetwork;
 
 use crate::firewall::{Element, Slot};
 use crate::place::Place;
-use crate::port::{HostPort, Published};
+use crate::port::{HostPort, Ports, Protocol, Published};
 use crate::state::{Addr, Kind, Link, LinkKey, RESOLVER, Route, State, SysctlKey};
 
 /// One step. Making it twice is the same as making it once.
@@ -42,14 +42,14 @@ pub enum Change {
         port: HostPort,
     },
     /// Makes connection tracking forget every flow that one of these addresses has part in, for whoever gets the address
-    /// next must not inherit them, every flow towards these ports of the host, and every flow that was opened straight to
-    /// an address in these subnets. No difference of states leads to it; it goes with the addresses' last link, with
+    /// next must not inherit them, every flow towards these ports of the host, and every flow that was opened
+    /// straight to one of these. No difference of states leads to it; it goes with the addresses' last link, with
     /// ports that are taken back, and with a firewall that was gone for a moment.
     ForgetFlows {
         place: Place,
         addresses: BTreeSet<IpAddr>,
         ports: Vec<Published>,
-        straight: Vec<IpNetwork>,
+        straight: Vec<Straight>,
     },
     /// Adds a link as [`Link::born`]; with a port comes its card.
     AddLink {
@@ -213,6 +213,29 @@ fn deletion(key: &LinkKey, seen: &State, leaving: &BTreeSet<&LinkKey>) -> Option
 
 fn elements_of(state: &State, place: Place) -> impl Iterator<Item = &Element> {
     state.elements.iter().filter(move |(p, _)| *p == place).map(|(_, element)| element)
+}
+
+/// Addresses of members, as whoever opened a flow towards them saw them: nothing was translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Straight {
+    pub net: IpNetwork,
+    /// None for all that they have.
+    pub ports: Option<(Protocol, Ports)>,
+}
+
+impl From<IpNetwork> for Straight {
+    fn from(net: IpNetwork) -> Straight {
+        Straight { net, ports: None }
+    }
+}
+
+impl fmt::Display for Straight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ports {
+            Some((protocol, ports)) => write!(f, "{} {ports}/{protocol}", self.net.ip()),
+            None => self.net.fmt(f),
+        }
+    }
 }
 
 impl Change {

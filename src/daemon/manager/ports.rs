@@ -15,7 +15,7 @@ use bowline_core::firewall::Element;
 use bowline_core::name::Id;
 use bowline_core::network::Network;
 use bowline_core::place::Place;
-use bowline_core::plan::{Change, diff};
+use bowline_core::plan::{Change, Straight, diff};
 use bowline_core::port::{At, HostPort, Ports, Protocol, Published, Wish};
 use bowline_core::state::{Kind, State};
 use bowline_core::{Code, Context, Error, Result};
@@ -50,8 +50,7 @@ impl Manager {
         Ok(views)
     }
 
-    /// Takes ports back: those named, or all. Connections through them end, but those straight to a member of a routed
-    /// network; all others go on.
+    /// Takes ports back: those named, or all. Connections through them end, all others go on.
     pub fn unpublish(&self, name: &str, wish: &v1::Publish) -> Result<Vec<v1::Port>> {
         let seat = self.index.endpoint(name)?;
         let wishes = wishes(&wish.ports)?;
@@ -146,6 +145,7 @@ impl Manager {
         self.end_relays(&beside, &Beside::default());
         let (_, mut steps) = change(&part, &endpoint.published, kept);
         steps.extend(forgetting(&beside));
+        steps.extend(forgetting_straight(&steps));
         self.apply_what_goes(&steps);
         self.give_up(endpoint.id, &beside, &Beside::default());
     }
@@ -214,8 +214,7 @@ fn change(
     (diff(&without, &with), diff(&with, &without))
 }
 
-/// Flows towards ports of the host that are taken back end with them. On a routed network there are none: a connection
-/// there ends when its own ends do, for whatever the member sends would begin it anew.
+/// Flows towards ports of the host that are taken back end with them.
 fn forgetting(beside: &Beside) -> Vec<Change> {
     let mut places: BTreeMap<Place, Vec<Published>> = BTreeMap::new();
     for (place, published) in &beside.held {
@@ -228,6 +227,26 @@ fn forgetting(beside: &Beside) -> Vec<Change> {
         straight: Vec::new(),
     };
     places.into_iter().map(forget).collect()
+}
+
+/// The same on routed networks, where members are reached at their own addresses: by what is open no more. What a member
+/// itself sends after that begins its flow anew, as one that goes out.
+fn forgetting_straight(steps: &[Change]) -> Vec<Change> {
+    let mut shut: BTreeMap<(Place, IpAddr, Protocol), BTreeSet<u16>> = BTreeMap::new();
+    for step in steps {
+        if let Change::DelElement { place, element: Element::Reachable { address, protocol, port } } = step {
+            shut.entry((*place, *address, *protocol)).or_default().insert(*port);
+        }
+    }
+    let forget = |((place, address, protocol), ports): ((Place, IpAddr, Protocol), BTreeSet<u16>)| {
+        let ports: Vec<u16> = ports.into_iter().collect();
+        let rows = ports.chunk_by(|a, b| a + 1 == *b);
+        let rows = rows.filter_map(|row| Ports::new(*row.first()?, *row.last()?).ok());
+        let straight =
+            rows.map(|row| Straight { net: address.into(), ports: Some((protocol, row)) }).collect();
+        Change::ForgetFlows { place, addresses: BTreeSet::new(), ports: Vec::new(), straight }
+    };
+    shut.into_iter().map(forget).collect()
 }
 
 /// The endpoint without what it has published.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bowline_core::family::Family;
+use bowline_core::plan::Straight;
 use bowline_core::port::{At, Ports, Protocol};
-use ipnetwork::IpNetwork;
 
 use super::wire::Flow;
 
@@ -16,8 +16,8 @@ pub(crate) struct Flows {
     pub(crate) towards: Vec<Towards>,
     /// In which one of these addresses takes part, on either side, in either direction, in any protocol.
     pub(crate) of: BTreeSet<IpAddr>,
-    /// Opened to an address in one of these, and not by way of a translation.
-    pub(crate) straight_to: Vec<IpNetwork>,
+    /// Opened to one of these, and not by way of a translation.
+    pub(crate) straight_to: Vec<Straight>,
 }
 
 /// Ports of the host, as whoever opened the flow saw them.
@@ -68,7 +68,7 @@ impl Flows {
             return Some(Verdict::Forget);
         }
         let (opened_to, answers) = (flow.original.to, flow.reply.from);
-        if opened_to == answers && self.straight_to.iter().any(|net| net.contains(opened_to)) {
+        if opened_to == answers && self.straight_to.iter().any(|straight| is_to(straight, flow)) {
             return Some(Verdict::Forget);
         }
         self.towards.iter().find_map(|towards| towards.verdict(flow))
@@ -76,7 +76,7 @@ impl Flows {
 
     fn families(&self) -> impl Iterator<Item = Family> {
         let towards = self.towards.iter().flat_map(|towards| towards.at.families()).copied();
-        let of = self.of.iter().copied().chain(self.straight_to.iter().map(IpNetwork::ip));
+        let of = self.of.iter().copied().chain(self.straight_to.iter().map(|straight| straight.net.ip()));
         towards.chain(of.map(Family::of))
     }
 
@@ -90,6 +90,13 @@ impl Flows {
             && self.towards.iter().all(alike);
         alone.then(|| (first.protocol, first.ports.first()))
     }
+}
+
+fn is_to(straight: &Straight, flow: &Flow<'_>) -> bool {
+    let service = |(protocol, ports): (Protocol, Ports)| {
+        flow.original.protocol == protocol.number() && flow.original.port.is_some_and(|p| ports.contains(p))
+    };
+    straight.net.contains(flow.original.to) && straight.ports.is_none_or(service)
 }
 
 impl Towards {
@@ -160,6 +167,24 @@ mod unit {
         let flows = Flows { towards: vec![towards("", (53, 53), &["10.9.0.2"])], ..Flows::default() };
         let straight = verdict(&flows, 17, ("10.9.0.2", Some(53)), "10.9.0.2");
         assert_eq!(straight, Some(Verdict::ForgetIfOurs(ip("10.9.0.2"))));
+    }
+
+    #[test]
+    fn a_flow_straight_to_a_port_of_a_member_is_no_other_of_its() {
+        let flows = |ports| Flows {
+            straight_to: vec![Straight { net: "10.9.0.2/32".parse().unwrap(), ports }],
+            ..Flows::default()
+        };
+        let http = flows(Some((Protocol::Tcp, Ports::one(80).unwrap())));
+        let check = |flows: &Flows, protocol, to, answers, expected| {
+            assert_eq!(verdict(flows, protocol, to, answers).is_some(), expected, "{protocol} {to:?}");
+        };
+        check(&http, 6, ("10.9.0.2", Some(80)), "10.9.0.2", true);
+        check(&http, 6, ("10.9.0.2", Some(81)), "10.9.0.2", false);
+        check(&http, 17, ("10.9.0.2", Some(80)), "10.9.0.2", false);
+        check(&http, 6, ("10.9.0.3", Some(80)), "10.9.0.3", false);
+        check(&http, 6, ("192.0.2.1", Some(80)), "10.9.0.2", false);
+        check(&flows(None), 17, ("10.9.0.2", Some(81)), "10.9.0.2", true);
     }
 
     #[test]
