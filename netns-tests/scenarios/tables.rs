@@ -50,6 +50,26 @@ pub(crate) fn released_tables_are_put_back_when_they_are_flushed(w: &World) {
     assert!(w.host().tries("nft flush table inet bowline").code != 0);
 }
 
+/// What no process owns any more, anybody may flush.
+pub(crate) fn a_connection_made_while_tables_and_daemon_were_gone_does_not_last(w: &World) {
+    town(w);
+    let web = w.inside("web");
+    let _hidden = web.echoes(81);
+    w.outside().does_not_fetch("10.9.0.2", 81);
+    w.kill();
+    // Somebody else has flows tracked, also while there are no tables of ours.
+    w.host().run("nft flush ruleset; add table ip other; add chain ip other f { type filter hook forward priority 0; }; add rule ip other f ct state established accept");
+    let mut caller = w.outside().keeps_calling("10.9.0.2", 81);
+    eventually("somebody came in", || {
+        let there = w.outside().run("ss -Htn state established dst 10.9.0.2");
+        only_if(!there.is_empty(), "nobody")
+    });
+    w.start();
+    let said = caller.wait_for_line("tried, and");
+    assert!(said.contains("was cut"), "{said}");
+    w.host().run("nft delete table ip other");
+}
+
 pub(crate) fn a_connection_made_in_the_gap_of_a_flush_does_not_last(w: &World) {
     town(w);
     let web = w.inside("web");

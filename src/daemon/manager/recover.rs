@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 use bowline_core::endpoint::Interface;
 use bowline_core::kernel::Scope;
 use bowline_core::name::{Id, Name};
-use bowline_core::network::{Network, Subnet};
+use bowline_core::network::Network;
 use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
 use bowline_core::state::{LinkKey, State};
@@ -266,6 +266,8 @@ impl Manager {
                 }
                 want.extend(ports);
             }
+            // By others, or there is a table of another version's, or there has not been one yet.
+            let was_gone = side.framed && seen.frames.is_empty();
             if starting && side.framed {
                 // The table may be an older version's, and must be claimed anew: it is put there whole.
                 seen.frames.clear();
@@ -274,14 +276,14 @@ impl Manager {
             let steps = diff(&seen, &want);
             self.apply_what_goes(&steps);
             let put_back = steps.iter().any(|step| matches!(step, Change::PutFrame { .. }));
-            if put_back && !self.kernel.owns_tables(place) {
-                // Others may have taken the tables away, and somebody may have come in meanwhile.
+            if put_back && (was_gone || !self.kernel.owns_tables(place)) {
+                // While they were not there somebody may have come in.
                 let here = kept.iter().filter(|k| k.network.host == place);
                 self.apply_what_goes(&[Change::ForgetFlows {
                     place,
                     addresses: BTreeSet::new(),
                     ports: Vec::new(),
-                    straight: here.flat_map(|k| k.network.subnets.iter().map(Subnet::net)).collect(),
+                    straight: here.flat_map(|k| k.network.subnets.iter().map(|s| s.net().into())).collect(),
                 }]);
             }
             put.steps.extend(steps);
