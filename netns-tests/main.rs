@@ -164,8 +164,8 @@ scenarios! {
         what_an_earlier_boot_left_in_run_is_not_believed,
     }
     restart {
-        traffic_flows_through_a_restart,
-        traffic_flows_through_a_crash,
+        #[timed] traffic_flows_through_a_restart,
+        #[timed] traffic_flows_through_a_crash,
         everything_works_after_a_crash,
         what_happened_while_away_is_put_right,
         told_to_stop_at_once_it_ends_well,
@@ -317,7 +317,7 @@ scenarios! {
         what_is_no_answer_to_the_question_is_not_believed,
         long_answers_come_by_tcp,
         #[cold] a_server_that_cannot_tell_is_not_the_last,
-        #[cold] a_dead_server_is_waited_for_once,
+        #[cold] #[timed] a_dead_server_is_waited_for_once,
         #[cold] where_all_are_dead_it_is_said_within_two_seconds,
     }
     remembering {
@@ -345,10 +345,10 @@ scenarios! {
         flushing_says_how_much_was_forgotten,
     }
     dns_faults {
-        no_question_is_lost_by_a_restart,
-        no_question_is_lost_by_a_crash,
-        questions_wait_for_a_daemon_that_is_late,
-        whoever_keeps_the_sockets_may_die,
+        #[timed] no_question_is_lost_by_a_restart,
+        #[timed] no_question_is_lost_by_a_crash,
+        #[timed] questions_wait_for_a_daemon_that_is_late,
+        #[timed] whoever_keeps_the_sockets_may_die,
         what_was_asked_for_outlives_the_daemon,
         no_question_is_lost_by_changes,
         no_file_is_kept_of_what_went,

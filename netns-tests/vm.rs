@@ -103,7 +103,7 @@ impl Lane {
             Guest::boot(self.equipment.as_ref()?, &self.stories, patience)
         });
         match guest {
-            Ok(guest) => guest.told(story),
+            Ok(guest) => guest.waits_for(story),
             Err(why) => Err(Failed::from(format!("no guest: {why}"))),
         }
     }

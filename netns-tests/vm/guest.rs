@@ -57,7 +57,7 @@ impl Guest {
             let (state, results, count) = (Arc::clone(&state), shared, stories.len());
             move || {
                 let end = match command.spawn() {
-                    Ok(child) => watch(child, &results, count, patience, &state.enough),
+                    Ok(child) => watch_until_its_end(child, &results, count, patience, &state.enough),
                     Err(error) => format!("start qemu: {error}"),
                 };
                 *state.end.lock().expect("nobody panics with it") = Some(end);
@@ -69,7 +69,7 @@ impl Guest {
     }
 
     /// Waits for what came of a story. What the guest did not tell before its end has failed.
-    pub(super) fn told(&self, story: &str) -> Result<Completion, Failed> {
+    pub(super) fn waits_for(&self, story: &str) -> Result<Completion, Failed> {
         let results = self.folder.path().join(SHARED);
         loop {
             // The end is looked at first: what it told is there before it ends.
@@ -100,7 +100,7 @@ impl Drop for Guest {
 }
 
 /// Until it ends, is no longer needed, or has not told anything for long.
-fn watch(
+fn watch_until_its_end(
     mut child: Child,
     results: &Path,
     stories: usize,
