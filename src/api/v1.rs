@@ -17,7 +17,7 @@ pub use endpoint::{
 pub use error::Failure;
 pub use event::{Event, EventKind};
 pub use network::{
-    CreateNetwork, Driver, GatewayMode, Gso, Isolation, Member, Network, Plan, Pruned, StaticRoute,
+    CreateNetwork, Driver, GatewayMode, Gso, Ipam, Isolation, Member, Network, Plan, Pruned, StaticRoute,
     SubnetSpec, SubnetStatus, UpdateNetwork,
 };
 pub use port::{Expose, Firewall, Obstacle, Port, PortCheck, PortQuery, Protocol, Publish, PublishSpec};

@@ -33,6 +33,9 @@ pub fn code(code: Code) -> u8 {
         | Code::InvalidPort
         | Code::InvalidRate
         | Code::InvalidDns
+        | Code::InvalidParent
+        | Code::InvalidVlan
+        | Code::InvalidMode
         | Code::InvalidRules
         | Code::InvalidNetns
         | Code::NetnsIsHost
@@ -53,6 +56,8 @@ pub fn code(code: Code) -> u8 {
         | Code::InterfaceTaken
         | Code::LinkExists
         | Code::PortTaken
+        | Code::ParentTaken
+        | Code::MacTaken
         | Code::NotRunning
         | Code::StillRunning
         | Code::DaemonRunning => CONFLICT,
@@ -60,7 +65,7 @@ pub fn code(code: Code) -> u8 {
         // A path that the daemon does not know is a daemon of another version.
         Code::Unreachable | Code::NoSuchPath | Code::StateNewer => UNREACHABLE,
         Code::Unsupported => UNSUPPORTED,
-        Code::Timeout => TIMEOUT,
+        Code::Timeout | Code::NoLease => TIMEOUT,
         Code::SubnetFull
         | Code::PoolsExhausted
         | Code::BridgeFull

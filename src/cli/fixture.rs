@@ -121,6 +121,13 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         id: "0123456789abcdef0011223344556677".into(),
         name: "front".into(),
         driver: v1::Driver::Bridge,
+        parent: None,
+        mode: None,
+        flag: None,
+        host_access: false,
+        vlan: None,
+        vrf: None,
+        ipam: v1::Ipam::Pools,
         subnets: vec![
             v1::SubnetStatus {
                 ip_range: Some("10.9.0.128/25".into()),

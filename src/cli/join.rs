@@ -118,12 +118,15 @@ fn set(join: &mut Join, key: &str, value: &str) -> Result<()> {
         "mac" | "mac-address" => join.mac = Some(value.to_string()),
         "alias" => join.aliases.push(value.to_string()),
         "interface" | "ifname" | "interface_name" => join.interface = Some(value.to_string()),
+        "vlan" => join.vlan = Some(value.parse().map_err(|_| bad("a number"))?),
         "gw-priority" => join.gw_priority = value.parse().map_err(|_| bad("a number"))?,
         "rate-in" => join.rate_in_bits_per_s = Some(value.parse::<Rate>()?.bits_per_second()),
         "rate-out" => join.rate_out_bits_per_s = Some(value.parse::<Rate>()?.bits_per_second()),
         _ => {
             return Err(Error::new(Code::InvalidRequest, format!("{key:?} is not an option of a network"))
-                .fix("the options are ip, ip6, mac, alias, interface, gw-priority, rate-in and rate-out"));
+                .fix(
+                    "the options are ip, ip6, mac, alias, interface, vlan, gw-priority, rate-in and rate-out",
+                ));
         }
     }
     Ok(())
@@ -145,12 +148,13 @@ mod tests {
             ip6: Some("fd00::5".parse().unwrap()),
             mac: Some("02:42:ac:11:00:02".into()),
             aliases: vec!["api".into(), "db".into()],
+            vlan: Some(20),
             gw_priority: -3,
             rate_in_bits_per_s: Some(10_000_000),
             rate_out_bits_per_s: Some(500_000),
             netns: None,
         };
-        let options = "ip=10.9.0.5,ip6=fd00::5,mac=02:42:ac:11:00:02,alias=api,alias=db,interface=lan0,gw-priority=-3,\
+        let options = "ip=10.9.0.5,ip6=fd00::5,mac=02:42:ac:11:00:02,alias=api,alias=db,interface=lan0,vlan=20,gw-priority=-3,\
                        rate-in=10mbit,rate-out=0.5m";
         assert_eq!(parse(&format!("front:{options}")).unwrap(), full);
         assert_eq!(parse(&format!("name=front,{options}")).unwrap(), full);

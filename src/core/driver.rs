@@ -1,6 +1,6 @@
 //! What the kernel should hold for a network and its endpoints: functions from nouns to [`State`], one fragment for each owner.
 
-pub mod bridge;
+mod bridge;
 pub mod published;
 
 use std::net::IpAddr;
@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use crate::endpoint::{Endpoint, Interface};
 use crate::family::Family;
 use crate::kernel::Uplink;
+use crate::medium::Medium;
 use crate::name::Id;
 use crate::network::{Network, Subnet};
 use crate::place::Place;
@@ -35,6 +36,22 @@ pub fn keep_learning(place: Place, uplinks: &[Uplink]) -> Vec<Change> {
             Change::SetSysctl { key: SysctlKey { place, path }, value: "2".into() }
         })
         .collect()
+}
+
+/// The network's own fragment.
+pub fn network(network: &Network) -> State {
+    match &network.medium {
+        Medium::Bridge(_) => bridge::network(network),
+        Medium::Direct(_) | Medium::Pair => State::default(),
+    }
+}
+
+/// One endpoint's fragment on the network, but for its default route, which depends on its other interfaces.
+pub fn interface(network: &Network, endpoint: &Endpoint, interface: &Interface) -> State {
+    match &network.medium {
+        Medium::Bridge(_) => bridge::interface(network, endpoint, interface),
+        Medium::Direct(_) | Medium::Pair => State::default(),
+    }
 }
 
 /// The default routes of an endpoint, one for each family. An internal network leads nowhere.

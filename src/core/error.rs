@@ -102,6 +102,9 @@ codes! {
     InvalidPort = 1112, "the port is not usable";
     InvalidRate = 1113, "the rate is not usable";
     InvalidDns = 1114, "the DNS setting is not usable";
+    InvalidParent = 1115, "the parent is not usable";
+    InvalidVlan = 1116, "the VLAN is not usable";
+    InvalidMode = 1117, "the mode is not known";
     NetworkNotFound = 1201, "there is no such network";
     EndpointNotFound = 1202, "there is no such endpoint";
     NetworkExists = 1203, "the network exists already";
@@ -118,6 +121,9 @@ codes! {
     PortTaken = 1214, "the port is taken";
     NotPublished = 1215, "the port is not published";
     NoResolver = 1216, "the endpoint has no resolver";
+    ParentTaken = 1217, "the parent is in use";
+    MacTaken = 1218, "the MAC address is taken";
+    NoLease = 1219, "no DHCP server gave an address";
     InvalidNetns = 1301, "that is not a network namespace";
     NetnsGone = 1302, "the network namespace is gone";
     NetnsIsHost = 1303, "the network namespace is the host's own";

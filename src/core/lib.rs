@@ -13,6 +13,7 @@ pub mod firewall;
 pub mod ipam;
 pub mod kernel;
 pub mod mac;
+pub mod medium;
 pub mod memory;
 pub mod name;
 pub mod network;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use ipnetwork::IpNetwork;
 
 use crate::family::Family;
+use crate::medium::Medium;
 use crate::name::{Id, LinkName, Name, quoted};
 use crate::place::Place;
 use crate::{Code, Error, Result};
@@ -16,9 +17,13 @@ use crate::{Code, Error, Result};
 pub struct Network {
     pub id: Id,
     pub name: Name,
-    /// The namespace that its bridge lives in.
+    /// The namespace that its bridge or parent lives in.
     pub host: Place,
+    pub medium: Medium,
+    /// The link that its members hang on: the bridge's name, or the parent's.
     pub bridge: LinkName,
+    /// Who chooses its members' addresses.
+    pub ipam: Ipam,
     pub subnets: Vec<Subnet>,
     /// Destinations that members reach by a router on the network, other than their default route.
     pub routes: Vec<StaticRoute>,
@@ -34,6 +39,18 @@ pub struct Network {
     pub gateways: Gateways,
     /// Cards of the host: what comes by them may open connections to all ports of members.
     pub trusted: Vec<LinkName>,
+}
+
+/// Who chooses the addresses of a network's members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ipam {
+    /// We do, from its subnets.
+    #[default]
+    Pools,
+    /// A DHCP server on the medium does.
+    Dhcp,
+    /// Nobody: members have none of ours.
+    None,
 }
 
 /// How members are reached from outside, and reach it, by each family.

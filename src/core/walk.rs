@@ -10,9 +10,10 @@ use crate::endpoint::{Endpoint, Guard, Interface};
 use crate::family::Family;
 use crate::kernel::{Kernel as _, Scope};
 use crate::mac::Mac;
+use crate::medium::Medium;
 use crate::memory::Kernel;
 use crate::name::{Id, Name};
-use crate::network::{Gateway, Gateways, Isolation, Mtu, Neighbours, Network, Subnet, prefix};
+use crate::network::{Gateway, Gateways, Ipam, Isolation, Mtu, Neighbours, Network, Subnet, prefix};
 use crate::place::Place;
 use crate::plan::diff;
 use crate::port::{At, Ports, Protocol, Published};
@@ -30,11 +31,11 @@ impl World {
     fn state(&self) -> State {
         let find = |id: Id| self.networks.iter().find(|n| n.id == id);
         let mut all = driver::host(Kernel::HOST, true);
-        all.extend(self.networks.iter().map(driver::bridge::network).collect());
+        all.extend(self.networks.iter().map(driver::network).collect());
         for endpoint in &self.endpoints {
             for interface in &endpoint.interfaces {
                 let network = find(interface.network).expect("worlds are made whole");
-                all.extend(driver::bridge::interface(network, endpoint, interface));
+                all.extend(driver::interface(network, endpoint, interface));
             }
             all.extend(driver::default_routes(endpoint, find));
             all.extend(driver::published::state(endpoint, find));
@@ -61,6 +62,8 @@ fn network(n: u8) -> impl Strategy<Value = Network> {
                 bridge: Network::bridge_name(&name, Id(n.into())),
                 name,
                 host: Kernel::HOST,
+                medium: Medium::default(),
+                ipam: Ipam::Pools,
                 subnets,
                 routes: Vec::new(),
                 mtu: Mtu::new(mtu, true).unwrap(),

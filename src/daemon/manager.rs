@@ -13,6 +13,7 @@ mod hosts;
 mod index;
 mod keeper;
 mod known;
+mod medium;
 mod names;
 mod networks;
 mod ports;

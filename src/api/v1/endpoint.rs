@@ -88,6 +88,9 @@ pub struct Join {
     pub ip6: Option<Ipv6Addr>,
     #[serde(default)]
     pub mac: Option<String>,
+    /// Its VLAN, on a bridge that filters by VLAN; the network's own when left out.
+    #[serde(default)]
+    pub vlan: Option<u16>,
     /// More names for it on this network.
     #[serde(default)]
     pub aliases: Vec<String>,

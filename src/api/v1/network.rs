@@ -16,6 +16,27 @@ pub struct CreateNetwork {
     pub name: String,
     #[serde(default)]
     pub driver: Driver,
+    /// The link of the host's that members hang on: eth0, or eth0.10 for a VLAN of it, which is made when missing.
+    /// With the bridge driver, a bridge that is there already and stays as it is.
+    #[serde(default)]
+    pub parent: Option<String>,
+    /// Of macvlan: bridge, private, vepa or passthru. Of ipvlan: l2, l3 or l3s.
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// Of ipvlan: bridge, private or vepa.
+    #[serde(default)]
+    pub flag: Option<String>,
+    /// The host reaches members of a macvlan or ipvlan network, by a card of its own on the parent.
+    #[serde(default)]
+    pub host_access: bool,
+    /// The VLAN of members that do not say, on a bridge.
+    #[serde(default)]
+    pub vlan: Option<u16>,
+    /// The routing domain (VRF) that the bridge belongs to; made when missing.
+    #[serde(default)]
+    pub vrf: Option<String>,
+    #[serde(default)]
+    pub ipam: Ipam,
     /// One or more prefixes, of either family; chosen from the default pools when empty.
     #[serde(default)]
     pub subnets: Vec<SubnetSpec>,
@@ -67,10 +88,29 @@ pub enum Driver {
     /// A bridge of the host's, and a veth pair for each member.
     #[default]
     Bridge,
+    /// Cards with MACs of their own on a link of the host's.
+    Macvlan,
+    /// Cards that share the MAC of a link of the host's.
+    Ipvlan,
+    /// Two members, at the two ends of one veth pair.
+    P2p,
     /// A namespace with a loopback and nothing else: the network named `none`.
     None,
     /// The host's own namespace: the network named `host`.
     Host,
+}
+
+/// Who chooses members' addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ipam {
+    /// The daemon, from the network's subnets.
+    #[default]
+    Pools,
+    /// A DHCP server that the members reach.
+    Dhcp,
+    /// Nobody.
+    None,
 }
 
 /// Who may open connections to members from outside the network.
@@ -166,6 +206,20 @@ pub struct Network {
     pub id: String,
     pub name: String,
     pub driver: Driver,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flag: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host_access: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vrf: Option<String>,
+    #[serde(default)]
+    pub ipam: Ipam,
     pub subnets: Vec<SubnetStatus>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<StaticRoute>,
@@ -248,6 +302,13 @@ impl CreateNetwork {
         CreateNetwork {
             name: name.into(),
             driver: Driver::Bridge,
+            parent: None,
+            mode: None,
+            flag: None,
+            host_access: false,
+            vlan: None,
+            vrf: None,
+            ipam: Ipam::Pools,
             subnets: Vec::new(),
             ipv4: true,
             ipv6: false,

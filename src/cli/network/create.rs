@@ -20,6 +20,8 @@ Examples:
   bowline network create back --internal             members reach one another, nothing else
   bowline network create lan --subnet 10.9.0.0/16 --ip-range 10.9.4.0/24 --gateway 10.9.0.254
   bowline network create lab --ipv6 --gateway-mode-ipv6 routed     IPv6 without translation
+  bowline network create lan -d macvlan --parent eth0 --subnet 192.168.1.0/24 --gateway 192.168.1.1 --ip-range 192.168.1.192/27
+  bowline network create guests -d macvlan --parent eth0.10 --ipam dhcp
   bowline network create front --dry-run             what it would do to the kernel
 
 Gateways, ranges and auxiliary addresses go to the subnet that contains them.";
@@ -32,6 +34,34 @@ pub(crate) struct CreateArgs {
     /// How members are tied together
     #[arg(short, long, value_enum, default_value = "bridge")]
     driver: Driver,
+
+    /// The host's link that members hang on: eth0, or eth0.10 for a VLAN of it. With the bridge driver, a bridge that is there
+    #[arg(long, value_name = "LINK", help_heading = "Link")]
+    parent: Option<String>,
+
+    /// Of macvlan: bridge, private, vepa or passthru [default: bridge]; of ipvlan: l2, l3 or l3s [default: l2]
+    #[arg(long, value_name = "MODE", help_heading = "Link")]
+    mode: Option<String>,
+
+    /// Of ipvlan: bridge, private or vepa [default: bridge]
+    #[arg(long, value_name = "FLAG", help_heading = "Link")]
+    flag: Option<String>,
+
+    /// The host reaches members of a macvlan or ipvlan network too, by a card of its own
+    #[arg(long, help_heading = "Access")]
+    host_access: bool,
+
+    /// The VLAN of members that do not say, on a bridge
+    #[arg(long, value_name = "NUMBER", help_heading = "Link")]
+    vlan: Option<u16>,
+
+    /// The routing domain that the bridge belongs to; made when missing
+    #[arg(long, value_name = "NAME", help_heading = "Link")]
+    vrf: Option<String>,
+
+    /// Who chooses members' addresses [default: pools]
+    #[arg(long, value_enum, value_name = "WHO", help_heading = "Addresses", visible_alias = "ipam-driver")]
+    ipam: Option<Ipam>,
 
     /// Its addresses, such as 10.9.0.0/24 or fd00:9::/64; may be given again for the other family
     #[arg(long = "subnet", value_name = "CIDR", value_delimiter = ',', help_heading = "Addresses")]
@@ -144,6 +174,24 @@ pub(crate) struct CreateArgs {
 enum Driver {
     /// A bridge of the host's, and a veth pair for each member
     Bridge,
+    /// Cards with MACs of their own, on a link of the host's
+    Macvlan,
+    /// Cards that share the MAC of a link of the host's
+    Ipvlan,
+    /// Two members, at the two ends of one veth pair
+    P2p,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ipam {
+    /// The daemon, from the network's subnets
+    #[value(alias = "default")]
+    Pools,
+    /// A DHCP server that the members reach
+    Dhcp,
+    /// Nobody: members begin without addresses
+    #[value(alias = "null")]
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -212,6 +260,20 @@ impl CreateArgs {
             name: self.name,
             driver: match self.driver {
                 Driver::Bridge => v1::Driver::Bridge,
+                Driver::Macvlan => v1::Driver::Macvlan,
+                Driver::Ipvlan => v1::Driver::Ipvlan,
+                Driver::P2p => v1::Driver::P2p,
+            },
+            parent: options::one("--parent", self.parent, asked.parent)?,
+            mode: options::one("--mode", self.mode, asked.mode)?,
+            flag: options::one("--flag", self.flag, asked.flag)?,
+            host_access: self.host_access,
+            vlan: self.vlan,
+            vrf: self.vrf,
+            ipam: match self.ipam.unwrap_or(Ipam::Pools) {
+                Ipam::Pools => v1::Ipam::Pools,
+                Ipam::Dhcp => v1::Ipam::Dhcp,
+                Ipam::None => v1::Ipam::None,
             },
             subnets: subnets::matched(&self.subnets, &self.gateways, &self.ranges, self.aux)?,
             ipv4: self.ipv4.unwrap_or(!self.no_ipv4),

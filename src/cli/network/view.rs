@@ -40,6 +40,9 @@ pub(super) fn table(networks: &[Network], screen: &Screen) -> String {
 pub(super) fn driver(driver: Driver) -> &'static str {
     match driver {
         Driver::Bridge => "bridge",
+        Driver::Macvlan => "macvlan",
+        Driver::Ipvlan => "ipvlan",
+        Driver::P2p => "p2p",
         Driver::None => "none",
         Driver::Host => "host",
     }
@@ -57,7 +60,7 @@ fn flags(network: &Network) -> Vec<String> {
         Gso::On => Some("gso=on"),
         Gso::Off => Some("gso=off"),
     };
-    if network.driver != Driver::Bridge {
+    if matches!(network.driver, Driver::None | Driver::Host) {
         return Vec::new();
     }
     let plain = [

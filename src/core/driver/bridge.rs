@@ -12,7 +12,7 @@ use crate::network::{Gateway, Isolation, Neighbours, Network, Subnet};
 use crate::state::{Addr, Kind, Link, LinkKey, Route, State};
 
 /// The network's own fragment.
-pub fn network(network: &Network) -> State {
+pub(super) fn network(network: &Network) -> State {
     let key = LinkKey::new(network.host, network.bridge.clone());
     let mut state = State::default();
     // A bridge without an address of its own takes its lowest port's, and changes it when that port leaves: its
@@ -91,7 +91,7 @@ fn guard(interface: &Interface) -> Vec<Element> {
 }
 
 /// One endpoint's fragment on the network, but for its default route, which depends on its other interfaces.
-pub fn interface(network: &Network, endpoint: &Endpoint, interface: &Interface) -> State {
+pub(super) fn interface(network: &Network, endpoint: &Endpoint, interface: &Interface) -> State {
     let port = LinkKey::new(network.host, interface.port.clone());
     let card = LinkKey::new(endpoint.place, interface.card.clone());
     let mtu = network.mtu.bytes();

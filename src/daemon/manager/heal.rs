@@ -135,7 +135,7 @@ impl Manager {
         if kept.removed {
             return Ok(Vec::new());
         }
-        let want = driver::bridge::network(&kept.network);
+        let want = driver::network(&kept.network);
         let mut seen = self.kernel.observe(&Scope::Host(keeper.host))?;
         seen.links.retain(|key, _| want.links.contains_key(key));
         seen.addrs.retain(|addr| want.links.contains_key(&addr.link));

@@ -9,6 +9,7 @@ use bowline_core::endpoint::{Endpoint, Interface};
 use bowline_core::family::Family;
 use bowline_core::ipam::pools::Busy;
 use bowline_core::ipam::{Holder, Pool};
+use bowline_core::medium::Medium;
 use bowline_core::name::{Id, Name};
 use bowline_core::network::{
     Gateway, Gateways, Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix,
@@ -19,7 +20,7 @@ use bowline_core::{Code, Error, Result};
 use bowline_dns::zone::Zone;
 use ipnetwork::IpNetwork;
 
-use super::held;
+use super::{held, medium};
 use crate::store::NetworkRecord;
 
 #[derive(Debug)]
@@ -268,10 +269,18 @@ impl Kept {
         });
         let mut endpoints: Vec<_> = members.collect();
         endpoints.sort_by(|a, b| a.name.cmp(&b.name));
+        let its = medium::record(network);
         v1::Network {
             id: network.id.to_string(),
             name: network.name.to_string(),
-            driver: v1::Driver::Bridge,
+            driver: medium::driver(&network.medium),
+            parent: its.parent,
+            mode: its.mode,
+            flag: its.flag,
+            host_access: its.host_access,
+            vlan: its.vlan,
+            vrf: its.vrf,
+            ipam: medium::ipam_view(network.ipam),
             subnets: subnets.collect(),
             routes: routes_view(&network.routes),
             mtu_bytes: network.mtu.bytes(),
@@ -285,7 +294,7 @@ impl Kept {
             trusted_interfaces: network.trusted.iter().map(ToString::to_string).collect(),
             gso: self.gso,
             gso_max_bytes: network.gso,
-            bridge: Some(network.bridge.to_string()),
+            bridge: matches!(network.medium, Medium::Bridge(_)).then(|| network.bridge.to_string()),
             labels: self.labels.clone(),
             created_unix_ms: self.created_unix_ms,
             host_netns: self.elsewhere.clone(),
@@ -304,6 +313,9 @@ impl Kept {
         NetworkRecord {
             id: network.id.to_string(),
             name: network.name.to_string(),
+            driver: medium::driver(&network.medium),
+            medium: medium::record(network),
+            ipam: medium::ipam_view(network.ipam),
             subnets: network.subnets.iter().map(spec).collect(),
             routes: routes_view(&network.routes),
             mtu_bytes: network.mtu.bytes(),
@@ -334,7 +346,9 @@ impl Kept {
             id: record.id.parse()?,
             name: record.name.parse()?,
             host,
+            medium: medium::from_record(record.driver, &record.medium)?,
             bridge: record.bridge.parse()?,
+            ipam: medium::ipam(record.ipam),
             routes: static_routes(&record.routes, &subnets)?,
             subnets,
             mtu: Mtu::new(record.mtu_bytes, ipv6)?,

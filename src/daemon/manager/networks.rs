@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use bowline_api::v1::{self, EventKind};
 use bowline_core::family::Family;
 use bowline_core::kernel::Facts;
+use bowline_core::medium::Medium;
 use bowline_core::name::{Id, LinkName, Name};
 use bowline_core::network::{Gateway, Gateways, Mtu, Network};
 use bowline_core::place::Place;
@@ -19,7 +20,7 @@ use super::hosts::Side;
 use super::keeper::{Keeper, Kept, gateway, isolation, neighbours, static_routes};
 use super::relay::Beside;
 use super::seat::{Seat, Seated, wanted};
-use super::{Manager, known, now_unix_ms};
+use super::{Manager, known, medium, now_unix_ms};
 use crate::store::{EndpointRecord, Life};
 
 /// BIG TCP, on both ends of every veth pair and on the bridge.
@@ -182,7 +183,7 @@ impl Manager {
         let whole = |kept: &[MutexGuard<'_, Kept>], network: &Network| -> State {
             let find = |id: Id| if id == network.id { Some(network) } else { among(kept)(id) };
             let members = seated.iter().filter(|s| s.life == Life::Live).map(|s| wanted(&s.endpoint, find));
-            members.chain([driver::bridge::network(network)]).collect()
+            members.chain([driver::network(network)]).collect()
         };
         let (before, after) = (whole(kept, &old), whole(kept, &new));
         let beside = |kept: &[MutexGuard<'_, Kept>], network: &Network| -> Vec<Beside> {
@@ -272,13 +273,9 @@ impl Manager {
     /// Everything about the wish that can be wrong, before anything is done.
     fn check_network(&self, wish: &v1::CreateNetwork, host: Place) -> Result<(Kept, Facts)> {
         let name = Name::for_new(&wish.name)?;
-        match wish.driver {
-            v1::Driver::Bridge => (),
-            v1::Driver::None | v1::Driver::Host => {
-                return Err(Error::new(Code::InvalidOption, format!("create network {name}"))
-                    .because("the networks none and host are always there, and there is one of each")
-                    .fix("use them by name: bowline run --network none"));
-            }
+        let medium = medium::asked(wish)?;
+        if medium != Medium::default() || wish.ipam != v1::Ipam::Pools {
+            return Err(Error::new(Code::Unsupported, format!("create network {name}")).because("not yet"));
         }
         if let Ok(there) = self.index.network(name.as_str()) {
             return Err(Error::new(Code::NetworkExists, format!("network {} exists already", there.name))
@@ -302,6 +299,8 @@ impl Manager {
             bridge: if taken { Network::bridge_name_by_id(&name, id) } else { bridge },
             name,
             host,
+            medium,
+            ipam: medium::ipam(wish.ipam),
             routes: static_routes(&wish.routes, &subnets)?,
             subnets,
             mtu: Mtu::new(mtu, ipv6)?,
@@ -342,7 +341,7 @@ impl Manager {
         self.store.remove_network(keeper.id)?;
         kept.removed = true;
         self.index.remove_network(keeper, &kept.bridge());
-        let mut seen = driver::bridge::network(&kept.network);
+        let mut seen = driver::network(&kept.network);
         let last = !self.index.networks().iter().any(|other| other.host == keeper.host);
         let side = sides.entry(keeper.host).or_default();
         if last && side.framed {
@@ -359,7 +358,7 @@ impl Manager {
     }
 
     fn take_back_network(&self, network: &Network) {
-        let undo = diff(&driver::bridge::network(network), &State::default());
+        let undo = diff(&driver::network(network), &State::default());
         for step in &undo {
             if let Err(error) = self.kernel.apply(std::slice::from_ref(step)) {
                 tracing::warn!(network = %network.name, code = %error.code, "undo: {step}: {error}");
@@ -374,7 +373,7 @@ impl Manager {
 /// From a host as it is to one that holds the network too.
 fn steps_to(side: Side, network: &Network, facts: &Facts) -> Vec<Change> {
     let after = with_network(side, network);
-    let wanted = [after.state(network.host), driver::bridge::network(network)].into_iter().collect();
+    let wanted = [after.state(network.host), driver::network(network)].into_iter().collect();
     let begins = after.ipv6 && !side.ipv6;
     let learn = if begins { driver::keep_learning(network.host, &facts.uplinks) } else { Vec::new() };
     [learn, diff(&side.state(network.host), &wanted)].concat()
@@ -458,6 +457,13 @@ fn builtin(name: &str) -> v1::Network {
         id: String::new(),
         name: name.to_string(),
         driver: if name == "host" { v1::Driver::Host } else { v1::Driver::None },
+        parent: None,
+        mode: None,
+        flag: None,
+        host_access: false,
+        vlan: None,
+        vrf: None,
+        ipam: v1::Ipam::None,
         subnets: Vec::new(),
         routes: Vec::new(),
         mtu_bytes: 0,

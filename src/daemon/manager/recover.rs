@@ -254,7 +254,7 @@ impl Manager {
             self.kernel.claim(place)?;
             let mut seen = self.kernel.observe(&Scope::Host(place))?;
             let mut want = side.state(place);
-            want.extend(here.into_iter().map(driver::bridge::network).collect());
+            want.extend(here.into_iter().map(driver::network).collect());
             for (seat, seated) in seats.iter().zip(seated) {
                 let mut ports = wanted(&seated.endpoint, among(kept)).within(place);
                 for interface in &seated.endpoint.interfaces {
@@ -359,7 +359,7 @@ impl Manager {
         let kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
         let find = among(&kept);
         let Some(network) = find(interface.network) else { return Ok(()) };
-        let mut fragment = driver::bridge::interface(network, &seated.endpoint, interface);
+        let mut fragment = driver::interface(network, &seated.endpoint, interface);
         fragment.extend(driver::default_routes(&seated.endpoint, find));
         fragment.routes.retain(|route| route.link.name == interface.card);
         self.kernel.apply(&diff(&State::default(), &fragment))?;

@@ -237,7 +237,7 @@ impl Seated {
 /// Everything that the kernel should hold for an endpoint, on both sides.
 pub(super) fn wanted<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network> + Copy) -> State {
     let on = endpoint.interfaces.iter().filter_map(|i| network(i.network).map(|n| (n, i)));
-    let mut state: State = on.map(|(n, i)| driver::bridge::interface(n, endpoint, i)).collect();
+    let mut state: State = on.map(|(n, i)| driver::interface(n, endpoint, i)).collect();
     state.extend(driver::default_routes(endpoint, network));
     state.extend(driver::published::state(endpoint, network));
     state.extend(driver::resolver(endpoint, network));

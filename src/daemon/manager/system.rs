@@ -83,7 +83,7 @@ impl Manager {
         for keeper in networks {
             let kept = keeper.lock();
             side.ipv6 |= kept.network.has_ipv6();
-            state.extend(driver::bridge::network(&kept.network));
+            state.extend(driver::network(&kept.network));
         }
         for seat in self.index.endpoints() {
             state.extend(self.wanted_of_endpoint(&seat).within(place));

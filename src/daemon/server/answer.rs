@@ -58,6 +58,9 @@ fn status(code: Code) -> StatusCode {
         | Code::InvalidPort
         | Code::InvalidRate
         | Code::InvalidDns
+        | Code::InvalidParent
+        | Code::InvalidVlan
+        | Code::InvalidMode
         | Code::InvalidRules
         | Code::InvalidNetns
         | Code::NetnsIsHost
@@ -84,13 +87,15 @@ fn status(code: Code) -> StatusCode {
         | Code::InterfaceTaken
         | Code::LinkExists
         | Code::PortTaken
+        | Code::ParentTaken
+        | Code::MacTaken
         | Code::DaemonRunning
         | Code::NotRunning
         | Code::StillRunning => StatusCode::CONFLICT,
         Code::Unsupported => StatusCode::NOT_IMPLEMENTED,
         Code::Denied => StatusCode::FORBIDDEN,
         Code::Busy | Code::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Code::Timeout | Code::NoLease => StatusCode::GATEWAY_TIMEOUT,
         Code::StateUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::StateCorrupt | Code::StateNewer | Code::Kernel | Code::NotStarted | Code::Internal => {
             StatusCode::INTERNAL_SERVER_ERROR

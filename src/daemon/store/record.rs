@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct NetworkRecord {
     pub id: String,
     pub name: String,
+    #[serde(default)]
+    pub driver: v1::Driver,
+    #[serde(default)]
+    pub medium: MediumRecord,
+    #[serde(default)]
+    pub ipam: v1::Ipam,
     pub subnets: Vec<v1::SubnetSpec>,
     #[serde(default)]
     pub routes: Vec<v1::StaticRoute>,
@@ -35,6 +41,20 @@ pub struct NetworkRecord {
     /// The namespace that it lives in, if that is not the daemon's own.
     #[serde(default)]
     pub host: Option<v1::NetnsStatus>,
+}
+
+/// What a network's members hang on, as far as its driver asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MediumRecord {
+    pub parent: Option<String>,
+    /// The parent is this VLAN of that link, and was made by us.
+    pub parent_vlan: Option<(String, u16)>,
+    pub mode: Option<String>,
+    pub flag: Option<String>,
+    pub host_access: bool,
+    pub vlan: Option<u16>,
+    pub vrf: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,12 +15,15 @@ pub(super) struct Options {
     pub(super) gateway_mode_ipv4: Option<GatewayMode>,
     pub(super) gateway_mode_ipv6: Option<GatewayMode>,
     pub(super) trusted: Option<Vec<String>>,
+    pub(super) parent: Option<String>,
+    pub(super) mode: Option<String>,
+    pub(super) flag: Option<String>,
 }
 
 const KNOWN: &str = "com.docker.network.driver.mtu (or mtu), com.docker.network.bridge.enable_icc, \
                      com.docker.network.bridge.enable_ip_masquerade, com.docker.network.bridge.gateway_mode_ipv4, \
                      com.docker.network.bridge.gateway_mode_ipv6, com.docker.network.bridge.trusted_host_interfaces, \
-                     isolate";
+                     isolate, parent, macvlan_mode, ipvlan_mode, ipvlan_flag";
 
 pub(super) fn read(pairs: &[(String, String)]) -> Result<Options> {
     let mut options = Options::default();
@@ -50,6 +53,9 @@ pub(super) fn read(pairs: &[(String, String)]) -> Result<Options> {
                     .because("no network chooses the addresses that its members publish at")
                     .fix(format!("say it with each port: -p {}", at(value))));
             }
+            "parent" => options.parent = Some(value.clone()),
+            "macvlan_mode" | "ipvlan_mode" => options.mode = Some(value.clone()),
+            "ipvlan_flag" => options.flag = Some(value.clone()),
             "isolate" if value == "strict" => options.isolation = Some(Isolation::Strict),
             "isolate" => options.isolation = yes_or_no()?.then_some(Isolation::Strict),
             _ => {

@@ -1,0 +1,149 @@
+//! What a network's members hang on: from the wire and the journal to the noun, and back.
+
+use bowline_api::v1;
+use bowline_core::medium::{
+    Bridge, Direct, How, IpvlanFlag, IpvlanMode, MacvlanMode, Medium, Parent, VlanId, Whose,
+};
+use bowline_core::name::LinkName;
+use bowline_core::network::{Ipam, Network};
+use bowline_core::{Code, Error, Result};
+
+use crate::store::MediumRecord;
+
+/// As far as the wish says it: whether the parent is there, and what it is, the kernel tells.
+pub(super) fn asked(wish: &v1::CreateNetwork) -> Result<Medium> {
+    fit(wish)?;
+    let parent = wish.parent.as_deref().map(link).transpose()?;
+    let how = match wish.driver {
+        v1::Driver::Bridge => {
+            let whose = if parent.is_some() { Whose::Theirs } else { Whose::Ours };
+            let vlan = wish.vlan.map(VlanId::new).transpose()?;
+            let vrf = wish.vrf.as_deref().map(str::parse).transpose()?;
+            return Ok(Medium::Bridge(Bridge { whose, vlan, vrf }));
+        }
+        v1::Driver::Macvlan => How::Macvlan(word(wish.mode.as_deref())?),
+        v1::Driver::Ipvlan => How::Ipvlan(word(wish.mode.as_deref())?, word(wish.flag.as_deref())?),
+        v1::Driver::P2p => return Ok(Medium::Pair),
+        v1::Driver::None | v1::Driver::Host => {
+            return Err(Error::new(Code::InvalidOption, format!("create network {:.80}", wish.name))
+                .because("the networks none and host are always there, and there is one of each")
+                .fix("use them by name: bowline run --network none"));
+        }
+    };
+    let parent = parent.map(|link| Parent { link, vlan: None });
+    Ok(Medium::Direct(Direct { parent, how, host_access: wish.host_access }))
+}
+
+/// Refuses options that mean nothing to the driver.
+fn fit(wish: &v1::CreateNetwork) -> Result<()> {
+    use v1::Driver::{Bridge, Ipvlan, Macvlan};
+    let given = [
+        ("--parent", wish.parent.is_some(), &[Bridge, Macvlan, Ipvlan][..], "bridge, macvlan and ipvlan"),
+        ("--mode", wish.mode.is_some(), &[Macvlan, Ipvlan], "macvlan and ipvlan"),
+        ("--flag", wish.flag.is_some(), &[Ipvlan], "ipvlan"),
+        ("--host-access", wish.host_access, &[Macvlan, Ipvlan], "macvlan and ipvlan"),
+        (
+            "--vlan",
+            wish.vlan.is_some(),
+            &[Bridge],
+            "bridge; for macvlan and ipvlan the VLAN is part of the parent: --parent eth0.10",
+        ),
+        ("--vrf", wish.vrf.is_some(), &[Bridge], "bridge"),
+    ];
+    let stray = given.into_iter().find(|(_, given, of, _)| *given && !of.contains(&wish.driver));
+    let Some((flag, _, _, of)) = stray else { return Ok(()) };
+    Err(Error::new(Code::InvalidOption, format!("create network {:.80}", wish.name))
+        .because(format!("{flag} means nothing to its driver; it is an option of {of}"))
+        .fix(format!("leave {flag} out, or choose another driver with -d")))
+}
+
+fn link(text: &str) -> Result<LinkName> {
+    text.parse().map_err(|e: Error| {
+        Error { code: Code::InvalidParent, ..e }.context(format!("parent {text:.80?} is not usable"))
+    })
+}
+
+fn word<T: std::str::FromStr<Err = Error> + Default>(text: Option<&str>) -> Result<T> {
+    text.map_or_else(|| Ok(T::default()), str::parse)
+}
+
+pub(super) fn driver(medium: &Medium) -> v1::Driver {
+    match medium {
+        Medium::Bridge(_) => v1::Driver::Bridge,
+        Medium::Direct(Direct { how: How::Macvlan(_), .. }) => v1::Driver::Macvlan,
+        Medium::Direct(Direct { how: How::Ipvlan(..), .. }) => v1::Driver::Ipvlan,
+        Medium::Pair => v1::Driver::P2p,
+    }
+}
+
+pub(super) fn record(network: &Network) -> MediumRecord {
+    match &network.medium {
+        Medium::Bridge(bridge) => MediumRecord {
+            parent: (bridge.whose == Whose::Theirs).then(|| network.bridge.to_string()),
+            vlan: bridge.vlan.map(VlanId::number),
+            vrf: bridge.vrf.as_ref().map(ToString::to_string),
+            ..MediumRecord::default()
+        },
+        Medium::Direct(direct) => {
+            let parent_vlan = direct.parent.as_ref().and_then(|p| p.vlan.as_ref());
+            let (mode, flag) = match direct.how {
+                How::Macvlan(mode) => (mode.word(), None),
+                How::Ipvlan(mode, flag) => (mode.word(), Some(flag.word())),
+            };
+            MediumRecord {
+                parent: direct.parent.as_ref().map(|p| p.link.to_string()),
+                parent_vlan: parent_vlan.map(|(of, id)| (of.to_string(), id.number())),
+                mode: Some(mode.to_string()),
+                flag: flag.map(str::to_string),
+                host_access: direct.host_access,
+                ..MediumRecord::default()
+            }
+        }
+        Medium::Pair => MediumRecord::default(),
+    }
+}
+
+pub(super) fn from_record(driver: v1::Driver, record: &MediumRecord) -> Result<Medium> {
+    let parent = record.parent.as_deref().map(link).transpose()?;
+    let how = match driver {
+        v1::Driver::Bridge => {
+            return Ok(Medium::Bridge(Bridge {
+                whose: if parent.is_some() { Whose::Theirs } else { Whose::Ours },
+                vlan: record.vlan.map(VlanId::new).transpose()?,
+                vrf: record.vrf.as_deref().map(str::parse).transpose()?,
+            }));
+        }
+        v1::Driver::Macvlan => How::Macvlan(word::<MacvlanMode>(record.mode.as_deref())?),
+        v1::Driver::Ipvlan => How::Ipvlan(
+            word::<IpvlanMode>(record.mode.as_deref())?,
+            word::<IpvlanFlag>(record.flag.as_deref())?,
+        ),
+        v1::Driver::P2p => return Ok(Medium::Pair),
+        v1::Driver::None | v1::Driver::Host => {
+            return Err(Error::new(Code::StateCorrupt, "read a network's driver")
+                .because("none and host are never written down"));
+        }
+    };
+    let vlan = match &record.parent_vlan {
+        Some((of, id)) => Some((link(of)?, VlanId::new(*id)?)),
+        None => None,
+    };
+    let parent = parent.map(|link| Parent { link, vlan });
+    Ok(Medium::Direct(Direct { parent, how, host_access: record.host_access }))
+}
+
+pub(super) fn ipam(wire: v1::Ipam) -> Ipam {
+    match wire {
+        v1::Ipam::Pools => Ipam::Pools,
+        v1::Ipam::Dhcp => Ipam::Dhcp,
+        v1::Ipam::None => Ipam::None,
+    }
+}
+
+pub(super) fn ipam_view(ipam: Ipam) -> v1::Ipam {
+    match ipam {
+        Ipam::Pools => v1::Ipam::Pools,
+        Ipam::Dhcp => v1::Ipam::Dhcp,
+        Ipam::None => v1::Ipam::None,
+    }
+}
