@@ -85,6 +85,9 @@ pub(crate) fn subnets_are_chosen_clear_of_the_host(w: &World) {
     w.tries("network create three --subnet 10.160.5.0/24").refused("BWL-1107", 4).naming(&["corp"]);
     w.tries("network create three --subnet 192.0.2.0/25").refused("BWL-1107", 4);
     w.tries(&format!("network create three --subnet {}", net("one"))).refused("BWL-1107", 4).naming(&["one"]);
+    w.host_asks(&["198.18.7.53"]);
+    w.restart();
+    w.tries("network create three --subnet 198.18.7.0/24").refused("BWL-1107", 4).naming(&["198.18.7.53"]);
     w.removes_everything();
     w.host().run("ip route del 10.161.0.0/24");
     w.host().run("ip link del corp");
