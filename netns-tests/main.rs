@@ -384,6 +384,54 @@ scenarios! {
         #[cold] without_a_daemon_it_looks_itself,
         nobody_sees_what_nobody_may,
     }
+    direct {
+        a_member_gets_a_card_on_the_lan,
+        a_member_runs_and_goes,
+        each_mode_reaches_whom_it_should,
+        addresses_are_nobody_elses,
+        several_networks_over_one_parent,
+        an_internal_network_leads_nowhere,
+        the_host_reaches_members_where_it_is_let,
+        fifty_at_once,
+        a_restart_disturbs_nobody,
+        a_namespace_that_went_without_a_word,
+        a_card_that_its_container_deleted,
+        cards_of_others_are_left_alone,
+        a_card_without_its_mark_still_goes,
+    }
+    direct_parents {
+        the_size_of_packets_follows,
+        it_goes_down_and_comes_back_up,
+        it_is_deleted_and_made_again,
+        it_is_renamed,
+        it_is_moved_away_and_comes_back,
+    }
+    direct_refusals {
+        what_is_no_parent,
+        what_a_member_cannot_have,
+    }
+    direct_crashes {
+        at_every_call_of_attach,
+        at_every_call_of_detach,
+        at_every_call_of_network_create,
+        at_every_call_of_internal_network_create,
+        at_every_call_of_network_rm,
+    }
+    #[needs(Ipvlan)]
+    ipvlan {
+        l2_is_on_the_lan,
+        l2_private_keeps_members_apart,
+        l3_is_routed_by_the_parent,
+        the_host_reaches_members_where_it_is_let,
+        who_has_the_parent_is_named,
+        its_parent_comes_back,
+    }
+    #[needs(Vlan8021q)]
+    vlan_parents {
+        it_is_made_shared_and_removed,
+        one_that_is_there_stays,
+        it_is_healed,
+    }
     refusals {
         what_is_no_namespace,
         what_does_not_fit,

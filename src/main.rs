@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bowline_bench::{attach, dns, scale};
+use bowline_bench::{attach, direct, dns, scale};
 use bowline_cli::{BenchArgs, BenchCommand, ConfigArgs, DaemonArgs, LogFormat, Outer, Session};
 use bowline_core::Result;
 use bowline_core::kernel::Kernel;
@@ -186,6 +186,9 @@ fn bench(args: &BenchArgs, session: &Session) -> Result<u8> {
                 ..usual
             };
             attach::run(options, &tell)?
+        }
+        BenchCommand::Macvlan { quick } => {
+            direct::run(if quick { direct::Options::quick() } else { direct::Options::full() }, &tell)?
         }
         BenchCommand::Scale { quick, ports, endpoints } => {
             let usual = if quick { scale::Options::quick() } else { scale::Options::full() };

@@ -480,3 +480,59 @@ fn wishes_and_questions_of_another_shape() {
     bed.refuses_network(json!({ "dns": "no" }), InvalidRequest);
     bed.refuses_network(json!({ "dns": null }), InvalidRequest);
 }
+
+#[test]
+fn parents() {
+    let bed = Bed::new();
+    let lan = |fields: Value| {
+        let mut wish =
+            json!({ "driver": "macvlan", "parent": "eth0", "subnets": [{ "cidr": "192.168.1.0/24" }] });
+        merge(&mut wish, fields);
+        wish
+    };
+    for parent in [
+        "",
+        "eth9",
+        "lo",
+        "wlan0",
+        "eth 0",
+        "../eth0",
+        "eth0.",
+        "eth0.x",
+        "eth9.10",
+        "bl-front",
+        &"e".repeat(500),
+    ] {
+        bed.refuses_network(lan(json!({ "parent": parent })), InvalidParent);
+    }
+    for parent in ["eth0.0", "eth0.4095", "eth0.65535"] {
+        bed.refuses_network(lan(json!({ "parent": parent })), InvalidVlan);
+    }
+    bed.refuses_network(lan(json!({ "parent": "eth2" })), ParentTaken);
+    bed.refuses_network(lan(json!({ "parent": null })), InvalidParent);
+    for mode in ["", "l2", "BRIDGE", "source", "bridge\0"] {
+        bed.refuses_network(lan(json!({ "mode": mode })), InvalidMode);
+    }
+    for flag in ["", "l2", "PRIVATE"] {
+        bed.refuses_network(lan(json!({ "driver": "ipvlan", "flag": flag })), InvalidMode);
+    }
+    for fields in [
+        json!({ "internal": true }),
+        json!({ "flag": "bridge" }),
+        json!({ "vlan": 10 }),
+        json!({ "vrf": "red" }),
+        json!({ "icc": false }),
+        json!({ "masquerade": false }),
+        json!({ "isolation": "strict" }),
+        json!({ "gateway_mode_ipv4": "routed" }),
+        json!({ "trusted_interfaces": ["eth1"] }),
+        json!({ "gso": "on" }),
+        json!({ "mode": "private", "host_access": true }),
+        json!({ "driver": "bridge", "parent": null, "mode": "l2" }),
+    ] {
+        bed.refuses_network(lan(fields), InvalidOption);
+    }
+    bed.refuses_network(lan(json!({ "mtu_bytes": 1501 })), InvalidMtu);
+    bed.refuses_network(lan(json!({ "driver": "ipvlan", "mode": "l3s", "subnets": [{ "cidr": "10.7.0.0/24", "gateway": "10.7.0.1" }] })), InvalidGateway);
+    bed.refuses_network(lan(json!({ "subnets": [{ "cidr": "10.9.0.0/24" }] })), SubnetOverlap);
+}

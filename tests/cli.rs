@@ -1,5 +1,6 @@
 //! The command line on a daemon that rehearses: what it prints, what it prints it to, and what its exit code says.
 
+mod direct;
 mod dns;
 mod doctor;
 mod endpoints;

@@ -14,19 +14,19 @@ use crate::world::{Snapshot, World};
 const MOST: u64 = 200;
 
 /// One operation, its opposite, and how to see whether it was done.
-struct Act {
-    act: fn(&World) -> bowline_api::Result<()>,
+pub(super) struct Act {
+    pub(super) act: fn(&World) -> bowline_api::Result<()>,
     /// The kernel has nothing left to do after the answer.
-    settled: fn(&World) -> bool,
+    pub(super) settled: fn(&World) -> bool,
     /// Wholly so, or not at all, as others see it; else what is there.
-    done: fn(&World) -> Result<bool, String>,
-    undo: fn(&World) -> bowline_api::Result<()>,
+    pub(super) done: fn(&World) -> Result<bool, String>,
+    pub(super) undo: fn(&World) -> bowline_api::Result<()>,
     /// Undone, nothing of it is left, so the machine can be laid beside what it was.
-    traceless: bool,
+    pub(super) traceless: bool,
 }
 
 /// Kills at call 1, 2, 3… until the operation gets by, and returns how many deaths there were.
-fn dies_everywhere(w: &World, act: &Act) -> u64 {
+pub(super) fn dies_everywhere(w: &World, act: &Act) -> u64 {
     w.stop();
     let before = Snapshot::of(w);
     for call in 1..MOST {

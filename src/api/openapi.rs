@@ -59,6 +59,7 @@ use crate::v1;
     v1::StaticRoute,
     v1::SubnetSpec,
     v1::SubnetStatus,
+    v1::ParentState,
     v1::UpdateNetwork,
     v1::Version,
 )))]

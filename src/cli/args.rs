@@ -306,6 +306,12 @@ pub enum BenchCommand {
         #[arg(long, value_name = "N")]
         clients: Option<usize>,
     },
+    /// How long it takes to connect a namespace to a link of the host's, and what passes between two
+    Macvlan {
+        /// A short run, for a first impression
+        #[arg(long)]
+        quick: bool,
+    },
     /// What publishing a port costs, and what many ports and endpoints cost those who send
     Scale {
         /// A short run, for a first impression

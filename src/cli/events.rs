@@ -51,6 +51,7 @@ fn kind(kind: EventKind) -> &'static str {
         EventKind::Disconnected => "disconnected",
         EventKind::Published => "published",
         EventKind::Unpublished => "unpublished",
+        EventKind::ParentChanged => "parent-changed",
         EventKind::Healed => "healed",
         EventKind::Missed => "missed",
     }

@@ -122,6 +122,8 @@ pub(crate) fn networks() -> Vec<v1::Network> {
         name: "front".into(),
         driver: v1::Driver::Bridge,
         parent: None,
+        parent_state: None,
+        host_addresses: Vec::new(),
         mode: None,
         flag: None,
         host_access: false,

@@ -1,6 +1,7 @@
 //! What the kernel should hold for a network and its endpoints: functions from nouns to [`State`], one fragment for each owner.
 
 mod bridge;
+mod direct;
 pub mod published;
 
 use std::net::IpAddr;
@@ -42,15 +43,30 @@ pub fn keep_learning(place: Place, uplinks: &[Uplink]) -> Vec<Change> {
 pub fn network(network: &Network) -> State {
     match &network.medium {
         Medium::Bridge(_) => bridge::network(network),
-        Medium::Direct(_) | Medium::Pair => State::default(),
+        Medium::Direct(its) => direct::network(network, its),
+        Medium::Pair => State::default(),
     }
+}
+
+/// Whether the host has a firewall for it, and forwards its packets.
+pub fn passes_the_host(network: &Network) -> bool {
+    match &network.medium {
+        Medium::Bridge(_) | Medium::Pair => true,
+        Medium::Direct(its) => its.parent.is_none(),
+    }
+}
+
+/// The host's own routes to one member, which outlive its card.
+pub fn host_routes(network: &Network, interface: &Interface) -> Vec<Route> {
+    direct::host_routes(network, interface)
 }
 
 /// One endpoint's fragment on the network, but for its default route, which depends on its other interfaces.
 pub fn interface(network: &Network, endpoint: &Endpoint, interface: &Interface) -> State {
     match &network.medium {
         Medium::Bridge(_) => bridge::interface(network, endpoint, interface),
-        Medium::Direct(_) | Medium::Pair => State::default(),
+        Medium::Direct(its) => direct::interface(network, its, endpoint, interface),
+        Medium::Pair => State::default(),
     }
 }
 
@@ -66,7 +82,10 @@ pub fn default_routes<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'
         state.routes.insert(Route {
             link: LinkKey::new(endpoint.place, interface.card.clone()),
             to: any.parse().expect("a default route's destination"),
-            via: gateway(interface, through, family),
+            via: way(interface, through, family).and_then(|way| match way {
+                Way::By(gateway) => Some(gateway),
+                Way::Straight => None,
+            }),
         });
     }
     state
@@ -90,15 +109,26 @@ fn way_out<'e, 'n>(
 ) -> Option<(&'e Interface, &'n Network)> {
     let ways = endpoint.interfaces.iter().filter_map(|interface| {
         let network = network(interface.network)?;
-        gateway(interface, network, family).map(|_| (interface, network))
+        way(interface, network, family).map(|_| (interface, network))
     });
     // max_by_key takes the last of equals; the first joined is wanted.
     ways.rev().max_by_key(|(interface, _)| interface.gw_priority)
 }
 
-fn gateway(interface: &Interface, network: &Network, family: Family) -> Option<IpAddr> {
+/// How a network leads elsewhere.
+enum Way {
+    By(IpAddr),
+    /// The link itself finds the way.
+    Straight,
+}
+
+fn way(interface: &Interface, network: &Network, family: Family) -> Option<Way> {
     if network.internal {
         return None;
     }
-    network.subnet_of(interface.address(family)?).and_then(Subnet::gateway)
+    let address = interface.address(family)?;
+    if network.medium.direct().is_some_and(|direct| direct.how.is_routed()) {
+        return Some(Way::Straight);
+    }
+    network.subnet_of(address).and_then(Subnet::gateway).map(Way::By)
 }

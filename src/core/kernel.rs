@@ -1,6 +1,7 @@
 //! The seam: what a kernel must do for us. `linux::Kernel` does it for real, [`crate::memory::Kernel`] in memory.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
@@ -8,6 +9,8 @@ use crate::Result;
 use crate::feature::Feature;
 use crate::firewall::Element;
 use crate::firewall::hooks::Hooks;
+use crate::mac::Mac;
+use crate::medium::VlanId;
 use crate::name::LinkName;
 use crate::place::{Door, Place};
 use crate::plan::Change;
@@ -37,6 +40,12 @@ pub trait Kernel: Send + Sync {
 
     /// Settings of a host's that decide whether networks work there.
     fn sights(&self, place: Place) -> Result<Sights>;
+
+    /// All links of a host, as whoever would hang cards on one needs to know them.
+    fn links(&self, place: Place) -> Result<Vec<HostLink>>;
+
+    /// From now on what becomes of these links, there or not yet, is told as [`Moved::Parent`] to who watches the host.
+    fn follow(&self, place: Place, links: &BTreeSet<LinkName>) -> Result<()>;
 
     /// Whether this kernel has something that not every kernel has. [`crate::Code::Unsupported`] is its no; any other
     /// failure means that it could not be asked. Nothing that is there is touched.
@@ -97,6 +106,10 @@ pub enum Moved {
     Link { place: Place, name: LinkName, now: LinkNow },
     /// An address came or went.
     Address { place: Place, name: LinkName },
+    /// Something became of a link that is followed: it came or went, or is up, down, or of another size.
+    Parent { place: Place, name: LinkName },
+    /// A link that is followed has another name, under which it is followed now.
+    Renamed { place: Place, name: LinkName, now: LinkName },
     /// Another hand was at our firewall tables.
     Tables { place: Place },
     /// Notices were lost: look at everything.
@@ -115,11 +128,42 @@ pub enum LinkNow {
 pub struct Facts {
     /// With the link that has it, and the prefix length.
     pub addresses: Vec<(LinkName, IpNetwork)>,
-    /// Destinations of all routes in all tables, without default routes and the local table.
-    pub routes: Vec<IpNetwork>,
+    /// Destinations of all routes in all tables, without default routes and the local table, and the link of each that
+    /// leaves by one only.
+    pub routes: Vec<(Option<LinkName>, IpNetwork)>,
+    /// Addresses that routes lead to their destinations by.
+    pub routers: Vec<IpAddr>,
     pub links: Vec<LinkName>,
     /// The links that default routes leave by.
     pub uplinks: Vec<Uplink>,
+}
+
+/// A link of a host's, whosever it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostLink {
+    pub name: LinkName,
+    pub mtu: u32,
+    pub mac: Option<Mac>,
+    /// Set up, and with a carrier.
+    pub up: bool,
+    pub sort: Sort,
+    /// The bridge, bond or routing domain that it belongs to.
+    pub master: Option<LinkName>,
+    /// It bears our mark.
+    pub ours: bool,
+}
+
+/// What a link is to who would hang cards on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sort {
+    Loopback,
+    Wireless,
+    /// A macvlan or ipvlan card itself, of this link.
+    Card(LinkName),
+    Vlan(LinkName, VlanId),
+    /// It carries no Ethernet frames.
+    NoFrames,
+    Other,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ipnetwork::IpNetwork;
+
 use crate::name::{LinkName, quoted};
 use crate::{Code, Error, Result};
 
@@ -38,8 +40,16 @@ pub struct Direct {
     /// None for an internal network, whose parent leads nowhere.
     pub parent: Option<Parent>,
     pub how: How,
-    /// The host has a card of its own on the parent, by which it reaches the members.
-    pub host_access: bool,
+    pub host_access: Option<Shim>,
+}
+
+/// A card of the host's own beside those of the members. Only by one does the host reach them: a parent and its cards
+/// never hear each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shim {
+    pub link: LinkName,
+    /// Taken from the network's subnets, each whole: routes to members are made one by one.
+    pub addresses: Vec<IpNetwork>,
 }
 
 /// The link of the host's that cards hang on.
@@ -107,6 +117,59 @@ impl VlanId {
     }
 }
 
+impl How {
+    /// Whether cards have MACs of their own: the others have the parent's.
+    pub fn has_macs(self) -> bool {
+        match self {
+            How::Macvlan(mode) => mode != MacvlanMode::Passthru,
+            How::Ipvlan(..) => false,
+        }
+    }
+
+    /// Whether the parent routes what members send, so that it goes to no gateway.
+    pub fn is_routed(self) -> bool {
+        match self {
+            How::Macvlan(_) | How::Ipvlan(IpvlanMode::L2, _) => false,
+            How::Ipvlan(IpvlanMode::L3 | IpvlanMode::L3s, _) => true,
+        }
+    }
+
+    /// Whether cards of both sorts can hang on one parent. All ipvlan cards of a parent have one mode, and a macvlan that
+    /// is passed through is alone.
+    pub fn goes_with(self, other: How) -> bool {
+        match (self, other) {
+            (How::Macvlan(a), How::Macvlan(b)) => ![a, b].contains(&MacvlanMode::Passthru),
+            (How::Ipvlan(..), How::Ipvlan(..)) => self == other,
+            (How::Macvlan(_), How::Ipvlan(..)) | (How::Ipvlan(..), How::Macvlan(_)) => false,
+        }
+    }
+
+    /// Whether a card of the host's could reach the members.
+    pub fn meets(self) -> bool {
+        match self {
+            How::Macvlan(mode) => mode == MacvlanMode::Bridge,
+            How::Ipvlan(_, flag) => flag == IpvlanFlag::Bridge,
+        }
+    }
+
+    /// As the kernel calls such links.
+    pub fn kind(self) -> &'static str {
+        match self {
+            How::Macvlan(_) => "macvlan",
+            How::Ipvlan(..) => "ipvlan",
+        }
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            How::Macvlan(mode) => write!(f, "macvlan mode {mode}"),
+            How::Ipvlan(mode, flag) => write!(f, "ipvlan mode {mode} {flag}"),
+        }
+    }
+}
+
 impl Default for Medium {
     fn default() -> Medium {
         Medium::Bridge(Bridge::default())
@@ -114,6 +177,13 @@ impl Default for Medium {
 }
 
 impl Medium {
+    pub fn direct(&self) -> Option<&Direct> {
+        match self {
+            Medium::Direct(direct) => Some(direct),
+            Medium::Bridge(_) | Medium::Pair => None,
+        }
+    }
+
     /// The link that members hang on, if it is one that has our firewall, gateway and published ports.
     pub fn is_our_bridge(&self) -> bool {
         match self {
@@ -178,6 +248,19 @@ mod tests {
         assert!([1, 10, 4094].into_iter().all(|n| VlanId::new(n).is_ok()));
         for number in [0, 4095, u16::MAX] {
             assert_eq!(VlanId::new(number).unwrap_err().code, Code::InvalidVlan, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_shares_a_parent() {
+        let bridge = How::Macvlan(MacvlanMode::Bridge);
+        let private = How::Macvlan(MacvlanMode::Private);
+        let through = How::Macvlan(MacvlanMode::Passthru);
+        let l2 = How::Ipvlan(IpvlanMode::L2, IpvlanFlag::Bridge);
+        let l3 = How::Ipvlan(IpvlanMode::L3, IpvlanFlag::Bridge);
+        assert!(bridge.goes_with(private) && l2.goes_with(l2));
+        for (a, b) in [(bridge, through), (through, through), (bridge, l2), (l2, l3)] {
+            assert!(!a.goes_with(b) && !b.goes_with(a), "{a} and {b}");
         }
     }
 

@@ -11,12 +11,13 @@ use std::sync::{Mutex, MutexGuard};
 use crate::feature::Feature;
 use crate::firewall::Element;
 use crate::firewall::hooks::Hooks;
-use crate::kernel::{Facts, Kernel as Seam, Moved, Obstacle, Scope, Sights, Tell};
+use crate::kernel::{Facts, HostLink, Kernel as Seam, Moved, Obstacle, Scope, Sights, Sort, Tell};
+use crate::mac::Mac;
 use crate::name::LinkName;
 use crate::place::{Door, Place};
 use crate::plan::Change;
 use crate::port::{HostPort, Ports};
-use crate::state::{State, SysctlKey};
+use crate::state::{Kind, State, SysctlKey};
 use crate::{Code, Error, Result};
 
 #[derive(Default)]
@@ -28,14 +29,48 @@ pub struct Kernel {
 /// Which namespace a door leads to, where somebody knows: the same number for the same one.
 pub type Doors = fn(&Door) -> Option<u64>;
 
-#[derive(Default)]
 struct Inner {
     state: State,
     facts: Facts,
+    /// What is in every host's namespace besides ours.
+    links: Vec<HostLink>,
     open: BTreeMap<Place, usize>,
     watchers: Vec<(Place, Tell)>,
     applied: u64,
     lacks: BTreeSet<Feature>,
+}
+
+impl Default for Inner {
+    fn default() -> Inner {
+        let plain = |name: &str, mac: u64| HostLink {
+            name: name.parse().expect("a link name"),
+            mtu: 1500,
+            mac: Some(Mac::local(mac)),
+            up: true,
+            sort: Sort::Other,
+            master: None,
+            ours: false,
+        };
+        let named = |name: &str| name.parse::<LinkName>().expect("a link name");
+        let links = vec![
+            HostLink { sort: Sort::Loopback, mtu: 65536, ..plain("lo", 0) },
+            plain("eth0", 0xe0),
+            HostLink { mtu: 9000, ..plain("eth1", 0xe1) },
+            HostLink { master: Some(named("br0")), ..plain("eth2", 0xe2) },
+            HostLink { up: false, ..plain("eth3", 0xe3) },
+            plain("br0", 0xb0),
+            HostLink { sort: Sort::Wireless, ..plain("wlan0", 0xa0) },
+        ];
+        Inner {
+            state: State::default(),
+            facts: Facts::default(),
+            links,
+            open: BTreeMap::new(),
+            watchers: Vec::new(),
+            applied: 0,
+            lacks: BTreeSet::new(),
+        }
+    }
 }
 
 impl Kernel {
@@ -145,6 +180,26 @@ impl Seam for Kernel {
         Ok(Sights { forwards: Some(forwards), bridged_are_filtered: Some(false), ..Sights::default() })
     }
 
+    fn links(&self, place: Place) -> Result<Vec<HostLink>> {
+        let inner = self.lock();
+        let ours = inner.state.links.iter().filter(|(key, _)| key.place == place);
+        let ours = ours.filter_map(|(key, link)| {
+            let sort = match &link.kind {
+                Kind::Stem { .. } | Kind::Card { .. } | Kind::Loopback => return None,
+                Kind::Shim { parent, .. } => Sort::Card(parent.clone()),
+                Kind::Vlan { of, id } => Sort::Vlan(of.clone(), *id),
+                Kind::Bridge | Kind::Port { .. } | Kind::Island { .. } => Sort::Other,
+            };
+            let (name, up, mtu) = (key.name.clone(), link.up, link.mtu);
+            Some(HostLink { name, mtu, mac: link.mac, up, sort, master: link.master.clone(), ours: true })
+        });
+        Ok(inner.links.iter().cloned().chain(ours).collect())
+    }
+
+    fn follow(&self, _: Place, _: &BTreeSet<LinkName>) -> Result<()> {
+        Ok(())
+    }
+
     fn can(&self, feature: Feature) -> Result<()> {
         match self.lock().lacks.contains(&feature) {
             true => Err(feature.missing("it was taken away")),
@@ -169,7 +224,8 @@ impl Seam for Kernel {
     fn apply(&self, changes: &[Change]) -> Result<()> {
         let mut inner = self.lock();
         for change in changes {
-            rules::apply(&mut inner.state, change).map_err(|error| error.context(change.to_string()))?;
+            let Inner { state, links, .. } = &mut *inner;
+            rules::apply(state, links, change).map_err(|error| error.context(change.to_string()))?;
             inner.applied += 1;
         }
         Ok(())

@@ -152,7 +152,8 @@ impl Subnet {
         Subnet { net, gateway: Some(gateway.unwrap_or_else(|| first(net))), range, aux }.checked()
     }
 
-    /// Of a network on which the host has no address: only a gateway that is given keeps its address from members.
+    /// Of a network on which the host has no address, or whose router is a stranger's: only a gateway that is given keeps its
+    /// address from members.
     pub fn isolated(
         net: IpNetwork,
         gateway: Option<IpAddr>,
@@ -220,6 +221,7 @@ impl Subnet {
         Family::of(self.net.ip())
     }
 
+    /// Where members send what is for elsewhere.
     pub fn gateway(&self) -> Option<IpAddr> {
         self.gateway
     }
@@ -336,6 +338,16 @@ impl Network {
     pub fn bridge_name(name: &Name, id: Id) -> LinkName {
         let whole = format!("bl-{name}");
         whole.parse().unwrap_or_else(|_| Network::bridge_name_by_id(name, id))
+    }
+
+    /// The other end of a link that leads nowhere.
+    pub fn far_end(&self) -> LinkName {
+        format!("ble{}", self.id.short()).parse().expect("14 letters and digits are a link name")
+    }
+
+    /// The card of the host's own beside those of the members.
+    pub fn shim_name(id: Id) -> LinkName {
+        format!("blh{}", id.short()).parse().expect("14 letters and digits are a link name")
     }
 
     /// The name to take where `bl-front` is somebody else's.

@@ -118,16 +118,22 @@ pub fn diff(seen: &State, wanted: &State) -> Vec<Change> {
         }
     }
 
-    // Bridges before the ports that name them as master.
+    // What others hang on before what hangs on it.
     let stays = |key: &LinkKey| seen.links.contains_key(key) && !leaving.contains(key);
-    let rank = |link: &Link| matches!(link.kind, Kind::Port { .. });
+    let rank = |link: &Link| match link.kind {
+        Kind::Loopback | Kind::Bridge | Kind::Vlan { .. } | Kind::Island { .. } => 0,
+        Kind::Shim { .. } => 1,
+        Kind::Port { .. } | Kind::Stem { .. } | Kind::Card { .. } => 2,
+    };
     let mut fresh: Vec<_> = wanted.links.iter().filter(|(key, _)| !stays(key)).collect();
     fresh.sort_by_key(|(_, link)| rank(link));
     for (key, link) in fresh {
         match &link.kind {
             Kind::Loopback | Kind::Card { .. } => (),
-            Kind::Bridge => plan.push(Change::AddLink { key: key.clone(), link: link.clone(), card: None }),
-            Kind::Port { card } => plan.push(Change::AddLink {
+            Kind::Bridge | Kind::Shim { .. } | Kind::Vlan { .. } | Kind::Island { .. } => {
+                plan.push(Change::AddLink { key: key.clone(), link: link.clone(), card: None });
+            }
+            Kind::Port { card } | Kind::Stem { card, .. } => plan.push(Change::AddLink {
                 key: key.clone(),
                 link: link.clone(),
                 card: wanted.links.get(card).cloned(),
@@ -193,12 +199,14 @@ fn stale_elements<'a>(seen: &'a State, wanted: &'a State) -> BTreeMap<(Place, Sl
 /// True for a link that is not wanted any more, or is wanted as something else.
 fn leaves(key: &LinkKey, seen: &State, wanted: &State) -> bool {
     let now = &seen.links[key];
+    let unwanted = || wanted.links.get(key).is_none_or(|link| link.kind != now.kind);
     match &now.kind {
         Kind::Loopback => false,
-        Kind::Bridge | Kind::Port { .. } => wanted.links.get(key).is_none_or(|link| link.kind != now.kind),
-        Kind::Card { port } => {
-            wanted.links.get(key).is_none_or(|link| link.kind != now.kind)
-                || (seen.links.contains_key(port) && leaves(port, seen, wanted))
+        Kind::Bridge | Kind::Port { .. } | Kind::Vlan { .. } | Kind::Island { .. } => unwanted(),
+        Kind::Card { port } => unwanted() || (seen.links.contains_key(port) && leaves(port, seen, wanted)),
+        Kind::Stem { parent, .. } | Kind::Shim { parent, .. } => {
+            let parent = LinkKey::new(key.place, parent.clone());
+            unwanted() || (seen.links.contains_key(&parent) && leaves(&parent, seen, wanted))
         }
     }
 }
@@ -207,7 +215,13 @@ fn deletion(key: &LinkKey, seen: &State, leaving: &BTreeSet<&LinkKey>) -> Option
     match &seen.links[key].kind {
         Kind::Loopback => None,
         Kind::Card { port } if leaving.contains(port) => None,
-        Kind::Bridge | Kind::Port { .. } | Kind::Card { .. } => Some(Change::DelLink { key: key.clone() }),
+        Kind::Bridge
+        | Kind::Port { .. }
+        | Kind::Card { .. }
+        | Kind::Stem { .. }
+        | Kind::Shim { .. }
+        | Kind::Vlan { .. }
+        | Kind::Island { .. } => Some(Change::DelLink { key: key.clone() }),
     }
 }
 
@@ -260,10 +274,12 @@ impl Change {
 }
 
 impl Change {
-    /// True for a step that is about a link, or makes another a port of it.
+    /// True for a step that is about a link, or makes another a port of it, or hang on it.
     pub fn builds_on(&self, link: &LinkKey) -> bool {
-        let port_of =
-            |port: &LinkKey, of: &Link| port.place == link.place && of.master.as_ref() == Some(&link.name);
+        let port_of = |port: &LinkKey, of: &Link| {
+            let hangs_on = of.kind.parent() == Some(&link.name) || of.master.as_ref() == Some(&link.name);
+            port.place == link.place && hangs_on
+        };
         match self {
             Change::PutFrame { .. }
             | Change::DelFrame { .. }

@@ -10,6 +10,7 @@ use ipnetwork::IpNetwork;
 
 use crate::firewall::Element;
 use crate::mac::Mac;
+use crate::medium::{How, VlanId};
 use crate::name::{Id, LinkName};
 use crate::place::Place;
 use crate::port::HostPort;
@@ -70,9 +71,30 @@ pub enum Kind {
     Port {
         card: LinkKey,
     },
-    /// The container's end. It is born and dies with its port.
+    /// A card that hangs on a link of the host's, as seen from there. The host has no link for it: this stands among the
+    /// host's under the name of the interface's port, and says nothing but what the card hangs on and how.
+    Stem {
+        card: LinkKey,
+        parent: LinkName,
+        how: How,
+    },
+    /// The container's end. It is born and dies with its port or stem.
     Card {
         port: LinkKey,
+    },
+    /// A card of the host's own beside those of the members.
+    Shim {
+        parent: LinkName,
+        how: How,
+    },
+    /// A VLAN of another link, for cards to hang on. It belongs to no single network.
+    Vlan {
+        of: LinkName,
+        id: VlanId,
+    },
+    /// A link with a carrier that leads nowhere, for cards to hang on: a veth pair whose other end is here too, and deaf.
+    Island {
+        end: LinkName,
     },
 }
 
@@ -143,6 +165,20 @@ impl State {
     }
 }
 
+impl Kind {
+    /// The link of the same namespace without which it cannot be.
+    pub fn parent(&self) -> Option<&LinkName> {
+        match self {
+            Kind::Stem { parent, .. } | Kind::Shim { parent, .. } | Kind::Vlan { of: parent, .. } => {
+                Some(parent)
+            }
+            Kind::Loopback | Kind::Bridge | Kind::Port { .. } | Kind::Card { .. } | Kind::Island { .. } => {
+                None
+            }
+        }
+    }
+}
+
 impl FromIterator<State> for State {
     fn from_iter<I: IntoIterator<Item = State>>(fragments: I) -> State {
         fragments.into_iter().fold(State::default(), |mut all, fragment| {
@@ -163,6 +199,9 @@ impl LinkKey {
 }
 
 impl Link {
+    /// Of a link whose MTU is the business of another: it is neither set nor compared.
+    pub const ANY_MTU: u32 = 0;
+
     pub fn new(kind: Kind, mtu: u32) -> Link {
         Link {
             kind,
@@ -187,7 +226,13 @@ impl Link {
     pub fn born(&self) -> Link {
         let up = match self.kind {
             Kind::Port { .. } => self.up && !self.isolated && self.rate.is_none(),
-            Kind::Loopback | Kind::Bridge | Kind::Card { .. } => false,
+            Kind::Stem { .. } => self.up,
+            Kind::Loopback
+            | Kind::Bridge
+            | Kind::Card { .. }
+            | Kind::Shim { .. }
+            | Kind::Vlan { .. }
+            | Kind::Island { .. } => false,
         };
         Link { up, isolated: false, hairpin: false, rate: None, ..self.clone() }
     }
@@ -199,7 +244,7 @@ impl Link {
         }
         self.kind == wanted.kind
             && self.owner == wanted.owner
-            && self.mtu == wanted.mtu
+            && (wanted.mtu == Link::ANY_MTU || self.mtu == wanted.mtu)
             && self.up == wanted.up
             && self.master == wanted.master
             && self.isolated == wanted.isolated
@@ -223,9 +268,16 @@ impl fmt::Display for Link {
             Kind::Loopback => write!(f, "loopback")?,
             Kind::Bridge => write!(f, "bridge")?,
             Kind::Port { card } => write!(f, "veth peer {card}")?,
-            Kind::Card { port } => write!(f, "veth peer {port}")?,
+            Kind::Stem { card, parent, how } => write!(f, "{how} link {parent} card {card}")?,
+            Kind::Card { port } => write!(f, "card of {port}")?,
+            Kind::Shim { parent, how } => write!(f, "{how} link {parent}")?,
+            Kind::Vlan { of, id } => write!(f, "vlan id {id} link {of}")?,
+            Kind::Island { end } => write!(f, "veth peer {end}")?,
         }
-        write!(f, " mtu {} {}", self.mtu, if self.up { "up" } else { "down" })?;
+        if self.mtu != Link::ANY_MTU {
+            write!(f, " mtu {}", self.mtu)?;
+        }
+        write!(f, " {}", if self.up { "up" } else { "down" })?;
         if let Some(mac) = self.mac {
             write!(f, " address {mac}")?;
         }

@@ -10,7 +10,7 @@ use crate::endpoint::{Endpoint, Guard, Interface};
 use crate::family::Family;
 use crate::kernel::{Kernel as _, Scope};
 use crate::mac::Mac;
-use crate::medium::Medium;
+use crate::medium::{Direct, How, IpvlanFlag, IpvlanMode, MacvlanMode, Medium, Parent, Shim, VlanId};
 use crate::memory::Kernel;
 use crate::name::{Id, Name};
 use crate::network::{Gateway, Gateways, Ipam, Isolation, Mtu, Neighbours, Network, Subnet, prefix};
@@ -45,11 +45,36 @@ impl World {
     }
 }
 
+/// A bridge, or a link to hang on. What shares a parent goes together, as a host's networks do.
+fn medium(n: u8, kind: u8, yes: [bool; 3], net: IpNetwork) -> Medium {
+    let id = Id(n.into());
+    let parent = |link: &str, vlan| Some(Parent { link: link.parse().unwrap(), vlan });
+    let modes = [MacvlanMode::Bridge, MacvlanMode::Private, MacvlanMode::Vepa];
+    let macvlan = How::Macvlan(modes[usize::from(n % 3)]);
+    let shim = Shim { link: Network::shim_name(id), addresses: vec![member(net, 200)] };
+    let host_access = yes[0].then_some(shim);
+    let (parent, how) = match kind {
+        0..3 => return Medium::default(),
+        3 => (parent("eth0", None), macvlan),
+        4 => (parent("eth1", None), How::Ipvlan(IpvlanMode::L2, IpvlanFlag::Bridge)),
+        5 => (parent("br0", None), How::Ipvlan(IpvlanMode::L3, IpvlanFlag::Bridge)),
+        6 => (parent("eth0.10", Some(("eth0".parse().unwrap(), VlanId::new(10).unwrap()))), macvlan),
+        // The same parent as that of others, as something else: what was there has to go first.
+        7 => (
+            parent("eth3", None),
+            if yes[1] { macvlan } else { How::Ipvlan(IpvlanMode::L2, IpvlanFlag::Bridge) },
+        ),
+        _ => (None, macvlan),
+    };
+    let host_access = host_access.filter(|_| parent.is_some());
+    Medium::Direct(Direct { parent, how, host_access })
+}
+
 fn network(n: u8) -> impl Strategy<Value = Network> {
     let isolation = prop_oneof![Just(Isolation::Open), Just(Isolation::Published), Just(Isolation::Strict)];
     let neighbours = prop_oneof![Just(Neighbours::Open), Just(Neighbours::Isolated)];
-    (isolation, neighbours, any::<[bool; 3]>(), 1300u32..1500).prop_map(
-        move |(isolation, neighbours, yes, mtu)| {
+    (isolation, neighbours, any::<[bool; 3]>(), 1300u32..1500, 0u8..9).prop_map(
+        move |(isolation, neighbours, yes, mtu, kind)| {
             let name: Name = format!("net{n}").parse().unwrap();
             let subnet =
                 |text: String| Subnet::new(prefix(&text).unwrap(), None, None, BTreeMap::new()).unwrap();
@@ -59,16 +84,19 @@ fn network(n: u8) -> impl Strategy<Value = Network> {
             }
             Network {
                 id: Id(n.into()),
-                bridge: Network::bridge_name(&name, Id(n.into())),
+                bridge: match medium(n, kind, yes, subnets[0].net()).direct().and_then(|d| d.parent.clone()) {
+                    Some(parent) => parent.link,
+                    None => Network::bridge_name(&name, Id(n.into())),
+                },
                 name,
                 host: Kernel::HOST,
-                medium: Medium::default(),
+                medium: medium(n, kind, yes, subnets[0].net()),
                 ipam: Ipam::Pools,
                 subnets,
                 routes: Vec::new(),
                 mtu: Mtu::new(mtu, true).unwrap(),
                 gso: yes[1].then_some(196_608),
-                internal: yes[2],
+                internal: yes[2] || kind == 8,
                 dns: !yes[1] || yes[2],
                 isolation,
                 neighbours,
@@ -89,7 +117,7 @@ fn endpoint(n: u8, networks: &[Network], joined: &[bool], priority: i32, publish
         network: network.id,
         card: format!("eth{i}").parse().unwrap(),
         port: Interface::port_name(Id(u128::from(n) << 120 | network.id.0 << 112)),
-        mac: Mac::local((u64::from(n) << 8) + i as u64),
+        mac: Mac::local((u64::from(n) << 16) + (1 << 8) + i as u64),
         addresses: network.subnets.iter().map(|s| member(s.net(), n)).collect(),
         gw_priority: priority * i as i32,
         rate_in: (priority == 0).then(|| Rate::new(1_000_000).unwrap()),
@@ -103,6 +131,21 @@ fn endpoint(n: u8, networks: &[Network], joined: &[bool], priority: i32, publish
         published: published.iter().map(|&port| published_port(n, port)).collect(),
         guard: if published.len() == 1 { Guard::Off } else { Guard::On },
     }
+}
+
+/// Of those that would share a parent and cannot, the first.
+fn together(all: Vec<Network>) -> Vec<Network> {
+    let mut kept: Vec<Network> = Vec::new();
+    for network in all {
+        let clashes = |other: &Network| match (other.medium.direct(), network.medium.direct()) {
+            (Some(a), Some(b)) => other.bridge == network.bridge && !a.how.goes_with(b.how),
+            (None, _) | (_, None) => false,
+        };
+        if !kept.iter().any(clashes) {
+            kept.push(network);
+        }
+    }
+    kept
 }
 
 /// The ports of one endpoint are nobody else's: otherwise they would clash, which is a refusal and not a world.
@@ -139,6 +182,7 @@ fn world() -> impl Strategy<Value = World> {
         |((a, b, c, kept), joined, priority, ports)| {
             let networks: Vec<_> =
                 [a, b, c].into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(n, _)| n).collect();
+            let networks = together(networks);
             let endpoints = (0..)
                 .zip(joined)
                 .map(|(n, joined)| endpoint(n, &networks, &joined, priority, &ports))

@@ -5,6 +5,7 @@
 
 mod attach;
 mod checkup;
+mod direct;
 mod endpoints;
 mod firewall;
 mod heal;

@@ -4,6 +4,7 @@
 mod address;
 mod apply;
 mod bury;
+mod direct;
 mod ears;
 mod facts;
 mod guest;
@@ -11,8 +12,10 @@ mod host;
 pub(crate) mod link;
 mod mark;
 mod observe;
+mod parents;
 pub(crate) mod rate;
 mod sights;
+mod stems;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -28,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bowline_core::feature::Feature;
 use bowline_core::firewall::Element;
 use bowline_core::firewall::hooks::Hooks;
-use bowline_core::kernel::{Facts, Obstacle, Scope, Sights, Tell};
+use bowline_core::kernel::{Facts, HostLink, Obstacle, Scope, Sights, Tell};
 use bowline_core::name::LinkName;
 use bowline_core::place::{Door, Found, Place};
 use bowline_core::plan::Change;
@@ -311,6 +314,15 @@ impl bowline_core::kernel::Kernel for Kernel {
         probe::can(feature)?;
         known().insert(feature);
         Ok(())
+    }
+
+    fn links(&self, place: Place) -> Result<Vec<HostLink>> {
+        facts::links(&*self.host_or_closed(place)?)
+    }
+
+    fn follow(&self, place: Place, links: &BTreeSet<LinkName>) -> Result<()> {
+        let host = self.host_or_closed(place)?;
+        host.parents().map_or(Ok(()), |parents| parents.follow(&host, links))
     }
 
     fn observe(&self, scope: &Scope) -> Result<State> {

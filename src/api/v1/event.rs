@@ -30,6 +30,8 @@ pub enum EventKind {
     Disconnected,
     Published,
     Unpublished,
+    /// The link that a network hangs on came, went, is up, down or has another name.
+    ParentChanged,
     /// Something was changed by another hand and put right.
     Healed,
     /// The reader was too slow: some events before this one are missing.

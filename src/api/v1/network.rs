@@ -113,6 +113,17 @@ pub enum Ipam {
     None,
 }
 
+/// The link that the members of a network hang on, as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ParentState {
+    Up,
+    /// It is there, and set down or without a carrier.
+    Down,
+    /// Members have no card until it is back.
+    Missing,
+}
+
 /// Who may open connections to members from outside the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -157,7 +168,7 @@ pub enum Gso {
 pub struct SubnetSpec {
     /// Such as 10.9.0.0/24 or fd00:9::/64
     pub cidr: String,
-    /// The first address when left out; with gateway mode `isolated`, none.
+    /// When left out: of a bridge the first address, or none with gateway mode `isolated`; of macvlan and ipvlan none.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub gateway: Option<IpAddr>,
@@ -208,12 +219,18 @@ pub struct Network {
     pub driver: Driver,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// Of a network that has a parent: whether its members' frames have a way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_state: Option<ParentState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flag: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_access: bool,
+    /// The host's own addresses on the network, where host access is on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_addresses: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -256,7 +273,7 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubnetStatus {
     pub cidr: String,
-    /// Absent where the host has no address on it (gateway mode `isolated`), and none was named.
+    /// Absent where nobody leads out of it, and none was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub gateway: Option<IpAddr>,

@@ -93,6 +93,17 @@ impl Network {
 
 fn options(network: &v1::Network) -> BTreeMap<&'static str, String> {
     let mut options = BTreeMap::new();
+    let kind = match network.driver {
+        v1::Driver::Macvlan => Some(["macvlan_mode", "macvlan_flag"]),
+        v1::Driver::Ipvlan => Some(["ipvlan_mode", "ipvlan_flag"]),
+        v1::Driver::Bridge | v1::Driver::P2p | v1::Driver::None | v1::Driver::Host => None,
+    };
+    if let Some([mode, flag]) = kind {
+        options.extend(network.parent.clone().map(|parent| ("parent", parent)));
+        options.extend(network.mode.clone().map(|word| (mode, word)));
+        options.extend(network.flag.clone().map(|word| (flag, word)));
+        options.insert("com.docker.network.driver.mtu", network.mtu_bytes.to_string());
+    }
     if let Some(bridge) = &network.bridge {
         options.insert("com.docker.network.bridge.name", bridge.clone());
         options.insert("com.docker.network.bridge.enable_icc", network.icc.to_string());

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use bowline_api::v1::{Driver, GatewayMode, Gso, Isolation, Member, Network, Port, SubnetStatus};
+use bowline_api::v1::{
+    Driver, GatewayMode, Gso, Isolation, Member, Network, ParentState, Port, SubnetStatus,
+};
 
 use super::access::{self, mode, modes};
 use crate::port::view::shown;
@@ -63,7 +65,15 @@ fn flags(network: &Network) -> Vec<String> {
     if matches!(network.driver, Driver::None | Driver::Host) {
         return Vec::new();
     }
+    let parent = network.parent.as_ref().map(|name| format!("parent={name}"));
+    let amiss = match network.parent_state {
+        Some(ParentState::Down) => Some("parent-down"),
+        Some(ParentState::Missing) => Some("parent-missing"),
+        Some(ParentState::Up) | None => None,
+    };
     let plain = [
+        amiss,
+        network.host_access.then_some("host-access"),
         network.internal.then_some("internal"),
         network.subnets.iter().any(SubnetStatus::is_ipv6).then_some("ipv6"),
         isolation,
@@ -75,7 +85,24 @@ fn flags(network: &Network) -> Vec<String> {
     let modes = modes(network).into_iter().filter(|(_, mode)| *mode != GatewayMode::Nat);
     let modes = modes.map(|(family, its)| format!("{}={}", family.to_string().to_lowercase(), mode(its)));
     let trusted = network.trusted_interfaces.iter().map(|name| format!("trusted={name}"));
-    plain.into_iter().flatten().map(str::to_string).chain(modes).chain(trusted).collect()
+    let plain = plain.into_iter().flatten().map(str::to_string);
+    parent.into_iter().chain(plain).chain(modes).chain(trusted).collect()
+}
+
+/// `eth0, mode bridge, up`
+fn parent(network: &Network) -> String {
+    let mode = [&network.mode, &network.flag].into_iter().flatten().map(String::as_str);
+    let mode = mode.collect::<Vec<_>>().join(" ");
+    let state = match network.parent_state {
+        Some(ParentState::Up) => ", up",
+        Some(ParentState::Down) => ", down: it is set down or has no carrier",
+        Some(ParentState::Missing) => ", missing: members have no card until it is back",
+        None => "",
+    };
+    match &network.parent {
+        Some(parent) => format!("{parent}, mode {mode}{state}"),
+        None => format!("none: the network leads nowhere; mode {mode}"),
+    }
 }
 
 pub(super) fn gateway(subnet: &SubnetStatus) -> String {
@@ -102,6 +129,12 @@ pub(super) fn card(network: &Network, ports: &[Port], screen: &Screen) -> String
         0 => line("driver", driver(network.driver)),
         mtu => line("driver", &format!("{}{bridge}, MTU {mtu}{}", driver(network.driver), gso(network))),
     }
+    if matches!(network.driver, Driver::Macvlan | Driver::Ipvlan) {
+        line("parent", &parent(network));
+    }
+    if !network.host_addresses.is_empty() {
+        line("host", &format!("{}: by these members reach it", network.host_addresses.join(", ")));
+    }
     for subnet in &network.subnets {
         line(
             "subnet",
@@ -123,7 +156,7 @@ pub(super) fn card(network: &Network, ports: &[Port], screen: &Screen) -> String
             line("gateway", &format!("{family} {}: {}", mode(its), access::meaning(its)));
         }
     }
-    if network.driver == Driver::Bridge {
+    if !matches!(network.driver, Driver::None | Driver::Host) {
         line("names", names(network.dns));
     }
     if !network.trusted_interfaces.is_empty() {

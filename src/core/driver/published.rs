@@ -65,6 +65,21 @@ pub fn leads_out<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Net
     endpoint.interfaces.iter().any(|i| network(i.network).is_some_and(|n| !n.internal))
 }
 
+/// The network by which answers go another way than by the host, where nothing leads to the host's ports.
+pub fn passed_by<'a>(
+    endpoint: &Endpoint,
+    network: impl Fn(Id) -> Option<&'a Network>,
+) -> Option<&'a Network> {
+    let ways = Family::BOTH.map(|family| way_out(endpoint, &network, family).map(|(_, through)| through));
+    if ways.iter().flatten().any(|through| through.medium.is_our_bridge()) {
+        return None;
+    }
+    // Who has no way out may yet be on one that could not publish.
+    let on = || endpoint.interfaces.iter().filter_map(|i| network(i.network));
+    let none_is_ours = !on().any(|network| network.medium.is_our_bridge());
+    ways.into_iter().flatten().next().or_else(|| on().next().filter(|_| none_is_ours))
+}
+
 /// The endpoint's addresses that a published port leads to.
 pub fn targets<'a>(
     endpoint: &Endpoint,
@@ -110,6 +125,9 @@ impl<'a> Targets<'a> {
         let target = |family: Family| {
             let (interface, network) = way_out(endpoint, network, family)?;
             let address = interface.address(family)?;
+            if !network.medium.is_our_bridge() {
+                return None;
+            }
             match network.gateways.of(family) {
                 Gateway::Nat | Gateway::Unprotected => Some(Target { network, address }),
                 Gateway::Routed | Gateway::Isolated => None,

@@ -7,6 +7,8 @@ use crate::name::{Id, Name};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
     Gateway,
+    /// The host itself, or whom it depends on; in words.
+    Host(String),
     /// Something that is not ours, by the name that the user gave it.
     Aux(String),
     Endpoint {
@@ -26,7 +28,7 @@ impl Holder {
     pub fn name(&self) -> Option<&Name> {
         match self {
             Holder::Endpoint { name, .. } | Holder::Fixed(name) => Some(name),
-            Holder::Gateway | Holder::Aux(_) => None,
+            Holder::Gateway | Holder::Host(_) | Holder::Aux(_) => None,
         }
     }
 
@@ -42,6 +44,7 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Holder::Gateway => write!(f, "the gateway"),
+            Holder::Host(what) => f.write_str(what),
             // The name was never checked: quoted, a terminal is safe from it.
             Holder::Aux(name) => write!(f, "auxiliary address {name:?}"),
             Holder::Endpoint { name, .. } => write!(f, "endpoint {name}"),

@@ -1,12 +1,16 @@
 //! What a change does to the state in memory, with the kernel's own rules of what may be done to what.
 
 use crate::firewall::Element;
+use crate::kernel::HostLink;
+use crate::mac::Mac;
+use crate::medium::How;
+use crate::name::LinkName;
 use crate::plan::Change;
 use crate::port::HostPort;
 use crate::state::{Kind, Link, LinkKey, State};
 use crate::{Code, Error, Result};
 
-pub(super) fn apply(state: &mut State, change: &Change) -> Result<()> {
+pub(super) fn apply(state: &mut State, strangers: &[HostLink], change: &Change) -> Result<()> {
     match change {
         Change::PutFrame { place, elements } => {
             state.frames.insert(*place);
@@ -43,7 +47,7 @@ pub(super) fn apply(state: &mut State, change: &Change) -> Result<()> {
             state.held.remove(&(*place, *port));
         }
         Change::ForgetFlows { .. } => (),
-        Change::AddLink { key, link, card } => add_link(state, key, link, card.as_ref())?,
+        Change::AddLink { key, link, card } => add_link(state, strangers, key, link, card.as_ref())?,
         Change::SetLink { key, link } => set_link(state, key, link)?,
         Change::DelLink { key } => del_link(state, key),
         Change::SetSysctl { key, value } => {
@@ -84,7 +88,13 @@ pub(super) fn apply(state: &mut State, change: &Change) -> Result<()> {
     Ok(())
 }
 
-fn add_link(state: &mut State, key: &LinkKey, link: &Link, card: Option<&Link>) -> Result<()> {
+fn add_link(
+    state: &mut State,
+    strangers: &[HostLink],
+    key: &LinkKey,
+    link: &Link,
+    card: Option<&Link>,
+) -> Result<()> {
     if let Some(there) = state.links.get(key) {
         if there.owner == link.owner && there.kind == link.kind {
             return Ok(());
@@ -94,19 +104,71 @@ fn add_link(state: &mut State, key: &LinkKey, link: &Link, card: Option<&Link>) 
     if let Some(master) = &link.master {
         need(state, &LinkKey::new(key.place, master.clone()))?;
     }
+    if strangers.iter().any(|stranger| stranger.name == key.name) {
+        return Err(Error::new(Code::LinkExists, format!("link {key} exists and is not ours")));
+    }
+    if let Some(parent) = link.kind.parent() {
+        let at = LinkKey::new(key.place, parent.clone());
+        if !state.links.contains_key(&at) && !strangers.iter().any(|stranger| stranger.name == *parent) {
+            return Err(refused(&format!("there is no link {parent}")));
+        }
+    }
     match (&link.kind, card) {
-        (Kind::Bridge, None) => (),
-        (Kind::Port { card: at }, Some(card)) => {
+        (Kind::Bridge | Kind::Vlan { .. } | Kind::Island { .. }, None) => (),
+        (Kind::Shim { parent, how }, None) => fits(state, key, (parent, *how), link.mac)?,
+        (Kind::Stem { parent, how, .. }, Some(card)) if !how.has_macs() && card.mac.is_some() => {
+            return Err(refused(&format!("a card of {how} has the MAC of {parent}")));
+        }
+        (Kind::Port { card: at } | Kind::Stem { card: at, .. }, Some(card)) => {
+            if let Kind::Stem { parent, how, .. } = &link.kind {
+                fits(state, key, (parent, *how), card.mac)?;
+            }
             if state.links.contains_key(at) {
                 return Err(Error::new(Code::InterfaceTaken, format!("link {at} exists already")));
             }
             state.links.insert(at.clone(), card.born());
         }
-        (Kind::Bridge | Kind::Port { .. } | Kind::Card { .. } | Kind::Loopback, _) => {
+        (
+            Kind::Bridge
+            | Kind::Vlan { .. }
+            | Kind::Island { .. }
+            | Kind::Shim { .. }
+            | Kind::Port { .. }
+            | Kind::Stem { .. }
+            | Kind::Card { .. }
+            | Kind::Loopback,
+            _,
+        ) => {
             return Err(refused("such a link is not added by itself"));
         }
     }
     state.links.insert(key.clone(), link.born());
+    Ok(())
+}
+
+/// What hangs on one parent is of one sort, and each has a MAC of its own.
+fn fits(state: &State, key: &LinkKey, on: (&LinkName, How), mac: Option<Mac>) -> Result<()> {
+    for (other, link) in state.links.iter().filter(|(other, _)| other.place == key.place && *other != key) {
+        let (parent, how, card) = match &link.kind {
+            Kind::Stem { parent, how, card } => (parent, how, state.links.get(card)),
+            Kind::Shim { parent, how } => (parent, how, Some(link)),
+            Kind::Loopback
+            | Kind::Bridge
+            | Kind::Port { .. }
+            | Kind::Card { .. }
+            | Kind::Vlan { .. }
+            | Kind::Island { .. } => continue,
+        };
+        if parent != on.0 {
+            continue;
+        }
+        if !how.goes_with(on.1) {
+            return Err(Error::new(Code::ParentTaken, format!("{parent} is in use")).because("it is busy"));
+        }
+        if mac.is_some() && card.is_some_and(|card| card.mac == mac) {
+            return Err(Error::new(Code::MacTaken, format!("the MAC of {key} is that of {other}")));
+        }
+    }
     Ok(())
 }
 
@@ -140,7 +202,16 @@ fn del_link(state: &mut State, key: &LinkKey) {
             let ports = state.links.iter_mut().filter(|(k, _)| k.place == key.place).map(|(_, l)| l);
             ports.filter(|l| l.master.as_ref() == Some(&key.name)).for_each(|l| l.master = None);
         }
-        Kind::Port { card: other } | Kind::Card { port: other } => del_link(state, &other),
+        Kind::Vlan { .. } | Kind::Island { .. } => {
+            let hangs = |k: &LinkKey, l: &Link| k.place == key.place && l.kind.parent() == Some(&key.name);
+            let all: Vec<LinkKey> =
+                state.links.iter().filter(|(k, l)| hangs(k, l)).map(|(k, _)| k.clone()).collect();
+            all.iter().for_each(|child| del_link(state, child));
+        }
+        Kind::Shim { .. } => (),
+        Kind::Port { card: other } | Kind::Stem { card: other, .. } | Kind::Card { port: other } => {
+            del_link(state, &other);
+        }
     }
 }
 

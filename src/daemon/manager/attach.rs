@@ -16,10 +16,11 @@ use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
 use bowline_core::plan::{Change, diff};
 use bowline_core::port::Wish;
-use bowline_core::state::{LinkKey, State};
+use bowline_core::state::{LinkKey, Route, State};
 use bowline_core::{Code, Context, Error, Result};
 
 use super::Manager;
+use super::direct;
 use super::endpoints::Ticket;
 use super::keeper::{Keeper, Kept};
 use super::reaper::Dead;
@@ -157,8 +158,8 @@ impl Manager {
                 done = done.and(self.give_up_fixed_on(&seat.name, interface.network));
             }
             let port = self.port(&interface);
-            let elements = filters(&before, &interface);
-            self.reaper.bury(Dead { seat: seat.clone(), interface, host: port.place, elements });
+            let (elements, routes) = (filters(&before, &interface), host_routes(&before, &port, &interface));
+            self.reaper.bury(Dead { seat: seat.clone(), interface, host: port.place, elements, routes });
         }
         if life == Life::Removed {
             // The name is given up last, so that what is kept under it is not the next one's.
@@ -250,6 +251,8 @@ impl Manager {
             .fix("leave the name out, or choose another"));
         }
         of.apart_from(endpoint)?;
+        direct::alone(of, endpoint.id)?;
+        direct::shapes(of, ticket.rate_in.is_some())?;
         let addresses = of.allocate(endpoint.id, &endpoint.name, &ticket.addresses)?;
         let random = self.fresh_id();
         Ok(Interface {
@@ -257,7 +260,7 @@ impl Manager {
             card,
             port: Interface::port_name(random),
             // Truncation is meant: 46 of the random bits.
-            mac: ticket.mac.unwrap_or_else(|| Mac::local(random.0 as u64)),
+            mac: direct::shared_mac(of).or(ticket.mac).unwrap_or_else(|| Mac::local(random.0 as u64)),
             addresses,
             gw_priority: ticket.gw_priority,
             rate_in: ticket.rate_in,
@@ -310,9 +313,10 @@ impl Manager {
                     of.members.remove(&seat.id);
                     of.leaving += 1;
                 }
-                let host = self.port(&interface).place;
-                let elements = filters(&wanted(&now, among(kept)), &interface);
-                self.reaper.bury(Dead { seat: seat.clone(), interface, host, elements });
+                let port = self.port(&interface);
+                let its = wanted(&now, among(kept));
+                let (elements, routes) = (filters(&its, &interface), host_routes(&its, &port, &interface));
+                self.reaper.bury(Dead { seat: seat.clone(), interface, host: port.place, elements, routes });
             }
         } else {
             added.iter().for_each(|interface| give_back(kept, was, interface));
@@ -402,6 +406,14 @@ fn filters(state: &State, interface: &Interface) -> Vec<Element> {
         | Element::Shut { .. } => false,
     };
     state.elements.iter().map(|(_, element)| element).filter(about).cloned().collect()
+}
+
+/// The host's own routes to an interface's addresses.
+fn host_routes(state: &State, port: &LinkKey, interface: &Interface) -> Vec<Route> {
+    let own = |route: &&Route| {
+        route.link.place == port.place && interface.addresses.iter().any(|a| a.ip() == route.to.ip())
+    };
+    state.routes.iter().filter(own).cloned().collect()
 }
 
 /// The networks whose keepers are locked.

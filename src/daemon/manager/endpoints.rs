@@ -220,7 +220,10 @@ impl Manager {
                 }
             }
             let addresses = join.ip.map(IpAddr::V4).into_iter().chain(join.ip6.map(IpAddr::V6)).collect();
-            let mac = join.mac.as_deref().map(str::parse).transpose()?;
+            let mac = join.mac.as_deref().map(str::parse::<Mac>).transpose()?;
+            if let Some(mac) = mac {
+                self.must_be_free_mac(&keeper, mac)?;
+            }
             let aliases: Vec<Name> = join.aliases.iter().map(|a| a.parse()).collect::<Result<_>>()?;
             if keeper.has_names {
                 aliases.iter().try_for_each(known::check)?;
@@ -337,7 +340,12 @@ impl Manager {
             Err(error)
                 if matches!(
                     error.code,
-                    Code::InterfaceTaken | Code::AddressTaken | Code::SubnetFull | Code::BridgeFull
+                    Code::InterfaceTaken
+                        | Code::AddressTaken
+                        | Code::SubnetFull
+                        | Code::BridgeFull
+                        | Code::ParentTaken
+                        | Code::MacTaken
                 ) =>
             {
                 // It may have left while we failed.

@@ -1,6 +1,7 @@
 //! The host's firewall as others see it: whose our tables are, and what else on the host drops our traffic.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bowline_api::v1;
 use bowline_core::Result;
@@ -11,6 +12,7 @@ use bowline_core::network::Network;
 use bowline_core::place::Place;
 
 use super::Manager;
+use super::keeper::Keeper;
 
 impl Manager {
     pub fn firewall(&self) -> v1::Firewall {
@@ -53,7 +55,7 @@ impl Manager {
 
     /// Asks other firewalls to let a network's traffic pass, and says in the log which do not.
     pub(super) fn welcome(&self, network: &Network) {
-        if network.internal {
+        if !is_others_business(network) {
             return;
         }
         self.ask_others(network);
@@ -67,7 +69,7 @@ impl Manager {
             let _still = self.hosts.lock();
             let network = {
                 let kept = keeper.lock();
-                if kept.removed || kept.network.internal {
+                if kept.removed || !is_others_business(&kept.network) {
                     continue;
                 }
                 kept.network.clone()
@@ -107,17 +109,26 @@ impl Manager {
     pub(super) fn bridges_at(&self, place: Place) -> Vec<LinkName> {
         let keepers = self.index.networks();
         let here = keepers.iter().filter(|keeper| keeper.host == place);
-        here.map(|keeper| keeper.lock().network.bridge.clone()).collect()
+        let bridge = |keeper: &Arc<Keeper>| {
+            let kept = keeper.lock();
+            kept.network.medium.is_our_bridge().then(|| kept.network.bridge.clone())
+        };
+        here.filter_map(bridge).collect()
     }
 
     pub(super) fn unwelcome(&self, network: &Network) {
-        if network.internal {
+        if !is_others_business(network) {
             return;
         }
         if let Err(error) = self.kernel.unwelcome(network.host, &network.bridge) {
             tracing::warn!(network = %network.name, code = %error.code, "tell other firewalls: {error}");
         }
     }
+}
+
+/// Whether its packets pass the host on their way to the world, and so pass other firewalls.
+fn is_others_business(network: &Network) -> bool {
+    !network.internal && network.medium.is_our_bridge()
 }
 
 fn obstacle(found: Obstacle) -> v1::Obstacle {

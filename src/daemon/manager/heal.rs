@@ -73,14 +73,22 @@ impl Manager {
     /// After a notice and those that come with it; without any, at everything.
     fn look_again(&self, first: Option<Moved>, notices: &Receiver<Moved>) {
         let mut bridges: BTreeSet<LinkKey> = BTreeSet::new();
+        let mut parents: BTreeSet<LinkKey> = BTreeSet::new();
         let audit = first.is_none();
         let mut everything = audit;
         let mut next = first;
         while let Some(moved) = next {
-            everything |= self.notice(&moved, &mut bridges);
+            everything |= self.notice(&moved, &mut bridges, &mut parents);
             next = notices.recv_timeout(BURST).ok();
         }
-        if everything || bridges.iter().any(|bridge| self.differs(bridge)) {
+        // Of what is followed all is known again after a look at everything, but not before.
+        let back = match everything {
+            true => self.look_at_all_parents(),
+            false => parents
+                .iter()
+                .fold(false, |back, key| self.look_at_parents(key.place, Some(&key.name)) || back),
+        };
+        if back || everything || bridges.iter().any(|bridge| self.differs(bridge)) {
             self.heal_everything();
         }
         if audit {
@@ -90,8 +98,22 @@ impl Manager {
     }
 
     /// True where only a look at everything will do.
-    fn notice(&self, moved: &Moved, bridges: &mut BTreeSet<LinkKey>) -> bool {
+    fn notice(
+        &self,
+        moved: &Moved,
+        bridges: &mut BTreeSet<LinkKey>,
+        parents: &mut BTreeSet<LinkKey>,
+    ) -> bool {
         let (place, name, gone) = match moved {
+            Moved::Parent { place, name } => {
+                parents.insert(LinkKey::new(*place, name.clone()));
+                return false;
+            }
+            Moved::Renamed { place, name, now } => {
+                self.parent_renamed(*place, name, now);
+                parents.insert(LinkKey::new(*place, now.clone()));
+                return false;
+            }
             Moved::Overrun { .. } | Moved::Tables { .. } => return true,
             Moved::Address { place, name } | Moved::Link { place, name, now: LinkNow::Down } => {
                 (place, name, false)

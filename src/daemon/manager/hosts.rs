@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use bowline_api::v1;
 use bowline_core::kernel::Moved;
+use bowline_core::network::Network;
 use bowline_core::place::{Door, Place};
 use bowline_core::state::State;
 use bowline_core::{Code, Error, Result, driver};
@@ -35,6 +36,13 @@ impl Hosts {
 }
 
 impl Side {
+    /// What these networks need of it.
+    pub(super) fn of<'a>(networks: impl Iterator<Item = &'a Network>) -> Side {
+        networks.filter(|network| driver::passes_the_host(network)).fold(Side::default(), |side, network| {
+            Side { framed: true, ipv6: side.ipv6 || network.has_ipv6() }
+        })
+    }
+
     pub(super) fn state(self, place: Place) -> State {
         if self.framed { driver::host(place, self.ipv6) } else { State::default() }
     }
@@ -46,7 +54,11 @@ impl Manager {
         *held(&self.hosts.notices) = Some(notices);
         let places: Vec<Place> =
             self.hosts.lock().keys().copied().filter(|&place| place != self.host).collect();
-        std::iter::once(self.host).chain(places).try_for_each(|place| self.watch_host(place))
+        std::iter::once(self.host).chain(places).try_for_each(|place| {
+            self.watch_host(place)?;
+            self.follow_parents(place);
+            Ok(())
+        })
     }
 
     fn watch_host(&self, place: Place) -> Result<()> {

@@ -72,17 +72,18 @@ impl Index {
         self.read(|t| t.links.get(link).cloned())
     }
 
-    pub(super) fn add_network(&self, keeper: Arc<Keeper>, bridge: LinkKey) {
+    /// With the links that are its own.
+    pub(super) fn add_network(&self, keeper: Arc<Keeper>, links: Vec<LinkKey>) {
         self.write(|t| {
-            t.links.insert(bridge, Owner::Bridge(keeper.clone()));
+            t.links.extend(links.into_iter().map(|key| (key, Owner::Bridge(keeper.clone()))));
             t.networks_by_id.insert(keeper.id, keeper.clone());
             t.networks.insert(keeper.name.clone(), keeper);
         });
     }
 
-    pub(super) fn remove_network(&self, keeper: &Keeper, bridge: &LinkKey) {
+    pub(super) fn remove_network(&self, keeper: &Keeper, links: &[LinkKey]) {
         self.write(|t| {
-            t.links.remove(bridge);
+            links.iter().for_each(|key| drop(t.links.remove(key)));
             t.networks_by_id.remove(&keeper.id);
             t.networks.remove(&keeper.name);
         });

@@ -16,12 +16,13 @@ use bowline_core::network::{
 };
 use bowline_core::place::Place;
 use bowline_core::state::LinkKey;
-use bowline_core::{Code, Error, Result};
+use bowline_core::{Code, Error, Result, driver};
 use bowline_dns::zone::Zone;
 use ipnetwork::IpNetwork;
 
+use super::direct::Below;
 use super::{held, medium};
-use crate::store::NetworkRecord;
+use crate::store::{MediumRecord, NetworkRecord};
 
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -30,6 +31,8 @@ pub(super) struct Keeper {
     pub(super) host: Place,
     /// Whether its members find each other by name.
     pub(super) has_names: bool,
+    /// Whether the host has a firewall for it, and forwards its packets.
+    pub(super) passes_the_host: bool,
     kept: Mutex<Kept>,
 }
 
@@ -52,12 +55,17 @@ pub(super) struct Kept {
     fixed: BTreeMap<Name, Vec<IpAddr>>,
     /// Set when the network is gone, for those who found it just before.
     pub(super) removed: bool,
+    /// Of a network that hangs on a link: that link.
+    pub(super) below: Option<Below>,
+    /// The size of packets that was asked for, where they could be smaller than their link's.
+    pub(super) mtu_asked: Option<u32>,
 }
 
 impl Keeper {
     pub(super) fn new(kept: Kept) -> Keeper {
         let Network { id, ref name, host, dns, .. } = kept.network;
-        Keeper { id, name: name.clone(), host, has_names: dns, kept: Mutex::new(kept) }
+        let passes_the_host = driver::passes_the_host(&kept.network);
+        Keeper { id, name: name.clone(), host, has_names: dns, passes_the_host, kept: Mutex::new(kept) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -88,11 +96,38 @@ impl Kept {
             leaving: 0,
             fixed,
             removed: false,
+            below: None,
+            mtu_asked: None,
         }
     }
 
-    pub(super) fn bridge(&self) -> LinkKey {
-        LinkKey::new(self.network.host, self.network.bridge.clone())
+    /// The links of the host's that are this network's alone.
+    pub(super) fn links(&self) -> Vec<LinkKey> {
+        let owned = driver::network(&self.network).links.into_iter().filter(|(_, link)| link.owner.is_some());
+        owned.map(|(key, _)| key).collect()
+    }
+
+    /// Keeps an address from being given out, for it is somebody else's.
+    pub(super) fn reserve(&mut self, address: IpAddr, whose: &str) {
+        let name = self.network.name.clone();
+        let Some(pool) = self.pool_of(address) else { return };
+        match pool.holder(address) {
+            None => {
+                let reserved = pool.take_this(address, Holder::Host(whose.to_string()));
+                reserved.unwrap_or_else(|e| tracing::debug!(network = %name, %address, "not reserved: {e}"));
+            }
+            Some(holder @ (Holder::Endpoint { .. } | Holder::Fixed(_))) => {
+                tracing::warn!(network = %name, %address, %holder, "an address is {whose} too");
+            }
+            Some(Holder::Gateway | Holder::Aux(_) | Holder::Host(_)) => (),
+        }
+    }
+
+    /// One of each family, for a card of the host's.
+    pub(super) fn take_for_host(&mut self) -> Result<Vec<IpNetwork>> {
+        let families: BTreeSet<bool> = self.network.subnets.iter().map(|s| s.net().is_ipv6()).collect();
+        let holder = Holder::Host("the host itself, by --host-access".to_string());
+        families.into_iter().map(|ipv6| self.take_next(ipv6, &holder)).collect()
     }
 
     /// Adds its subnets to what is busy.
@@ -270,6 +305,7 @@ impl Kept {
         let mut endpoints: Vec<_> = members.collect();
         endpoints.sort_by(|a, b| a.name.cmp(&b.name));
         let its = medium::record(network);
+        let host_access = !its.host_addresses.is_empty();
         v1::Network {
             id: network.id.to_string(),
             name: network.name.to_string(),
@@ -277,7 +313,9 @@ impl Kept {
             parent: its.parent,
             mode: its.mode,
             flag: its.flag,
-            host_access: its.host_access,
+            host_access,
+            host_addresses: its.host_addresses,
+            parent_state: self.below.map(|below| below.state),
             vlan: its.vlan,
             vrf: its.vrf,
             ipam: medium::ipam_view(network.ipam),
@@ -314,7 +352,7 @@ impl Kept {
             id: network.id.to_string(),
             name: network.name.to_string(),
             driver: medium::driver(&network.medium),
-            medium: medium::record(network),
+            medium: MediumRecord { mtu_asked: self.mtu_asked, ..medium::record(network) },
             ipam: medium::ipam_view(network.ipam),
             subnets: network.subnets.iter().map(spec).collect(),
             routes: routes_view(&network.routes),
@@ -337,16 +375,18 @@ impl Kept {
     }
 
     pub(super) fn from_record(record: NetworkRecord, host: Place) -> Result<Kept> {
+        let id = record.id.parse()?;
+        let medium = medium::from_record(id, record.driver, &record.medium)?;
         let gateways =
             Gateways { v4: gateway(record.gateway_mode_ipv4), v6: gateway(record.gateway_mode_ipv6) };
         let subnets: Vec<Subnet> =
-            record.subnets.iter().map(|spec| subnet(spec, gateways)).collect::<Result<_>>()?;
+            record.subnets.iter().map(|spec| subnet(spec, &medium, gateways)).collect::<Result<_>>()?;
         let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
         let network = Network {
-            id: record.id.parse()?,
+            id,
             name: record.name.parse()?,
             host,
-            medium: medium::from_record(record.driver, &record.medium)?,
+            medium,
             bridge: record.bridge.parse()?,
             ipam: medium::ipam(record.ipam),
             routes: static_routes(&record.routes, &subnets)?,
@@ -362,18 +402,33 @@ impl Kept {
             trusted: record.trusted_interfaces.iter().map(|t| t.parse()).collect::<Result<_>>()?,
         };
         let kept = Kept::new(network, record.gso, record.labels, record.created_unix_ms);
-        Ok(Kept { elsewhere: record.host, ..kept })
+        let mut kept = Kept { elsewhere: record.host, mtu_asked: record.medium.mtu_asked, ..kept };
+        let shim = kept.network.medium.direct().and_then(|direct| direct.host_access.clone());
+        for address in shim.iter().flat_map(|shim| &shim.addresses) {
+            kept.reserve(address.ip(), "the host itself, by --host-access");
+        }
+        Ok(kept)
     }
 }
 
 /// A subnet as it is asked for on the wire.
-pub(super) fn subnet(spec: &v1::SubnetSpec, gateways: Gateways) -> Result<Subnet> {
+pub(super) fn subnet(spec: &v1::SubnetSpec, medium: &Medium, gateways: Gateways) -> Result<Subnet> {
     let range = spec.ip_range.as_deref().map(prefix).transpose();
     let range = range.map_err(|e| Error { code: Code::InvalidRange, ..e })?;
     let (net, aux) = (prefix(&spec.cidr)?, spec.aux_addresses.clone());
-    match gateways.of(Family::of(net.ip())) {
-        Gateway::Isolated => Subnet::isolated(net, spec.gateway, range, aux),
-        Gateway::Nat | Gateway::Unprotected | Gateway::Routed => Subnet::new(net, spec.gateway, range, aux),
+    match (medium, gateways.of(Family::of(net.ip()))) {
+        (Medium::Bridge(_), Gateway::Nat | Gateway::Unprotected | Gateway::Routed) => {
+            Subnet::new(net, spec.gateway, range, aux)
+        }
+        (Medium::Direct(direct), _) if direct.how.is_routed() && spec.gateway.is_some() => {
+            Err(Error::new(Code::InvalidGateway, format!("subnet {net} has no gateway"))
+                .because(format!("with {} the parent itself routes", direct.how))
+                .fix("leave --gateway out"))
+        }
+        // The router of a LAN is a stranger, whom we do not guess.
+        (Medium::Bridge(_), Gateway::Isolated) | (Medium::Direct(_) | Medium::Pair, _) => {
+            Subnet::isolated(net, spec.gateway, range, aux)
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use bowline_api::v1;
 use bowline_core::medium::{
-    Bridge, Direct, How, IpvlanFlag, IpvlanMode, MacvlanMode, Medium, Parent, VlanId, Whose,
+    Bridge, Direct, How, IpvlanFlag, IpvlanMode, MacvlanMode, Medium, Parent, Shim, VlanId, Whose,
 };
-use bowline_core::name::LinkName;
-use bowline_core::network::{Ipam, Network};
+use bowline_core::name::{Id, LinkName};
+use bowline_core::network::{Ipam, Network, prefix};
 use bowline_core::{Code, Error, Result};
 
 use crate::store::MediumRecord;
@@ -31,12 +31,14 @@ pub(super) fn asked(wish: &v1::CreateNetwork) -> Result<Medium> {
         }
     };
     let parent = parent.map(|link| Parent { link, vlan: None });
-    Ok(Medium::Direct(Direct { parent, how, host_access: wish.host_access }))
+    // Addresses of the host's own are chosen when all else is known.
+    Ok(Medium::Direct(Direct { parent, how, host_access: None }))
 }
 
 /// Refuses options that mean nothing to the driver.
 fn fit(wish: &v1::CreateNetwork) -> Result<()> {
     use v1::Driver::{Bridge, Ipvlan, Macvlan};
+    let modes = [&wish.gateway_mode_ipv4, &wish.gateway_mode_ipv6];
     let given = [
         ("--parent", wish.parent.is_some(), &[Bridge, Macvlan, Ipvlan][..], "bridge, macvlan and ipvlan"),
         ("--mode", wish.mode.is_some(), &[Macvlan, Ipvlan], "macvlan and ipvlan"),
@@ -49,12 +51,36 @@ fn fit(wish: &v1::CreateNetwork) -> Result<()> {
             "bridge; for macvlan and ipvlan the VLAN is part of the parent: --parent eth0.10",
         ),
         ("--vrf", wish.vrf.is_some(), &[Bridge], "bridge"),
+        ("--isolation", wish.isolation != v1::Isolation::default(), &[Bridge], "bridge"),
+        ("--no-icc", !wish.icc, &[Bridge], "bridge; members of others are kept apart by --mode private"),
+        ("--no-masquerade", !wish.masquerade, &[Bridge], "bridge"),
+        ("--gateway-mode", modes.iter().any(|mode| **mode != v1::GatewayMode::Nat), &[Bridge], "bridge"),
+        ("--trusted-interface", !wish.trusted_interfaces.is_empty(), &[Bridge], "bridge"),
+        ("--gso", wish.gso != v1::Gso::Auto, &[Bridge], "bridge"),
     ];
     let stray = given.into_iter().find(|(_, given, of, _)| *given && !of.contains(&wish.driver));
     let Some((flag, _, _, of)) = stray else { return Ok(()) };
     Err(Error::new(Code::InvalidOption, format!("create network {:.80}", wish.name))
         .because(format!("{flag} means nothing to its driver; it is an option of {of}"))
         .fix(format!("leave {flag} out, or choose another driver with -d")))
+}
+
+/// The same of an update.
+pub(super) fn fit_update(network: &Network, wish: &v1::UpdateNetwork) -> Result<()> {
+    if network.medium.direct().is_none() {
+        return Ok(());
+    }
+    let given = [
+        ("--internal", wish.internal.is_some()),
+        ("--isolation", wish.isolation.is_some()),
+        ("--icc", wish.icc.is_some()),
+        ("--masquerade", wish.masquerade.is_some()),
+        ("--trusted-interface", wish.trusted_interfaces.is_some()),
+    ];
+    let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) else { return Ok(()) };
+    Err(Error::new(Code::InvalidOption, format!("update network {}", network.name))
+        .because(format!("{flag} means nothing to its driver: its packets do not pass this host"))
+        .fix(format!("leave {flag} out")))
 }
 
 fn link(text: &str) -> Result<LinkName> {
@@ -76,6 +102,12 @@ pub(super) fn driver(medium: &Medium) -> v1::Driver {
     }
 }
 
+/// The host's own on a network, as it is told and written down.
+fn addresses(direct: &Direct) -> Vec<String> {
+    let all = direct.host_access.iter().flat_map(|shim| &shim.addresses);
+    all.map(ToString::to_string).collect()
+}
+
 pub(super) fn record(network: &Network) -> MediumRecord {
     match &network.medium {
         Medium::Bridge(bridge) => MediumRecord {
@@ -95,7 +127,7 @@ pub(super) fn record(network: &Network) -> MediumRecord {
                 parent_vlan: parent_vlan.map(|(of, id)| (of.to_string(), id.number())),
                 mode: Some(mode.to_string()),
                 flag: flag.map(str::to_string),
-                host_access: direct.host_access,
+                host_addresses: addresses(direct),
                 ..MediumRecord::default()
             }
         }
@@ -103,7 +135,7 @@ pub(super) fn record(network: &Network) -> MediumRecord {
     }
 }
 
-pub(super) fn from_record(driver: v1::Driver, record: &MediumRecord) -> Result<Medium> {
+pub(super) fn from_record(id: Id, driver: v1::Driver, record: &MediumRecord) -> Result<Medium> {
     let parent = record.parent.as_deref().map(link).transpose()?;
     let how = match driver {
         v1::Driver::Bridge => {
@@ -129,7 +161,10 @@ pub(super) fn from_record(driver: v1::Driver, record: &MediumRecord) -> Result<M
         None => None,
     };
     let parent = parent.map(|link| Parent { link, vlan });
-    Ok(Medium::Direct(Direct { parent, how, host_access: record.host_access }))
+    let addresses = record.host_addresses.iter().map(|text| prefix(text)).collect::<Result<Vec<_>>>()?;
+    let shim = || Shim { link: Network::shim_name(id), addresses: addresses.clone() };
+    let host_access = (!addresses.is_empty()).then(shim);
+    Ok(Medium::Direct(Direct { parent, how, host_access }))
 }
 
 pub(super) fn ipam(wire: v1::Ipam) -> Ipam {

@@ -15,6 +15,7 @@ use bowline_core::state::{LinkKey, State};
 use bowline_core::{Code, Context, Error, Result, driver};
 
 use super::attach::among;
+use super::direct::{self, Below};
 use super::endpoints::{Caller, door};
 use super::hosts::Side;
 use super::keeper::{Keeper, Kept, gateway, isolation, neighbours, static_routes};
@@ -96,9 +97,13 @@ impl Manager {
         }
         *side = with_network(*side, &kept.network);
         let view = kept.view();
-        let bridge = kept.bridge();
+        let links = kept.links();
         self.welcome(&kept.network);
-        self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
+        let hangs = kept.network.medium.direct().is_some();
+        self.index.add_network(Arc::new(Keeper::new(kept)), links);
+        if hangs {
+            self.follow_parents(host);
+        }
         Ok(view)
     }
 
@@ -142,7 +147,22 @@ impl Manager {
         if let Some(labels) = &wish.labels {
             crate::labels::check(labels)?;
         }
-        let view = loop {
+        medium::fit_update(&keeper.lock().network, wish)?;
+        let before = keeper.lock().mtu_asked;
+        if let Some(bytes) = wish.mtu_bytes {
+            self.fits_its_parent(&keeper, bytes)?;
+            keeper.lock().mtu_asked = Some(bytes);
+        }
+        let view = self.change_network(name, wish).inspect_err(|_| keeper.lock().mtu_asked = before)?;
+        tracing::info!(network = %view.name, "updated");
+        self.tell(EventKind::NetworkUpdated, Some(&view.name), None, None);
+        Ok(view)
+    }
+
+    /// Makes an update that is known to be sound.
+    pub(super) fn change_network(&self, name: &str, wish: &v1::UpdateNetwork) -> Result<v1::Network> {
+        let keeper = self.index.network(name)?;
+        loop {
             // Seats come before keepers, so the members are looked up first, and once more when all is locked.
             let members: BTreeSet<Id> = keeper.lock().members.keys().copied().collect();
             let seats: Vec<Arc<Seat>> =
@@ -162,12 +182,9 @@ impl Manager {
                 return Err(Error::new(Code::NetworkNotFound, format!("network {name} was just removed")));
             };
             if kept[at].members.keys().all(|id| seated.iter().any(|s| s.endpoint.id == *id)) {
-                break self.update_locked(&mut kept, at, &seated, wish)?;
+                return self.update_locked(&mut kept, at, &seated, wish);
             }
-        };
-        tracing::info!(network = %view.name, "updated");
-        self.tell(EventKind::NetworkUpdated, Some(&view.name), None, None);
-        Ok(view)
+        }
     }
 
     fn update_locked(
@@ -274,7 +291,12 @@ impl Manager {
     fn check_network(&self, wish: &v1::CreateNetwork, host: Place) -> Result<(Kept, Facts)> {
         let name = Name::for_new(&wish.name)?;
         let medium = medium::asked(wish)?;
-        if medium != Medium::default() || wish.ipam != v1::Ipam::Pools {
+        let ready = match &medium {
+            Medium::Bridge(_) => medium == Medium::default(),
+            Medium::Direct(_) => true,
+            Medium::Pair => false,
+        };
+        if !ready || wish.ipam != v1::Ipam::Pools {
             return Err(Error::new(Code::Unsupported, format!("create network {name}")).because("not yet"));
         }
         if let Ok(there) = self.index.network(name.as_str()) {
@@ -286,17 +308,32 @@ impl Manager {
             known::check(&name)?;
         }
         let facts = self.kernel.facts(host).context(|| "look at the host's addresses and routes".into())?;
-        let subnets = self.choose_subnets(wish, host, &facts)?;
+        let (medium, parent) = match medium {
+            Medium::Direct(direct) => {
+                let (direct, parent) = self.settle_on(wish, host, direct)?;
+                (Medium::Direct(direct), parent)
+            }
+            Medium::Bridge(_) | Medium::Pair => (medium, None),
+        };
+        let subnets = self.choose_subnets(wish, host, &medium, &facts)?;
         let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
-        let mtu = wish.mtu_bytes.or(self.config().mtu).unwrap_or_else(|| uplink_mtu(&facts));
+        let mtu = match &parent {
+            Some(parent) => direct::fitting(wish.mtu_bytes, parent)?,
+            None => wish.mtu_bytes.or(self.config().mtu).unwrap_or_else(|| uplink_mtu(&facts)),
+        };
         let gso = if wish.gso == v1::Gso::Auto { self.config().gso } else { wish.gso };
         let id = self.fresh_id();
         let bridge = Network::bridge_name(&name, id);
         let taken =
             facts.links.contains(&bridge) || self.index.owner(&LinkKey::new(host, bridge.clone())).is_some();
+        let hangs = medium.direct().is_some();
         let network = Network {
             id,
-            bridge: if taken { Network::bridge_name_by_id(&name, id) } else { bridge },
+            bridge: match medium.direct().and_then(|direct| direct.parent.as_ref()) {
+                Some(parent) => parent.link.clone(),
+                None if taken => Network::bridge_name_by_id(&name, id),
+                None => bridge,
+            },
             name,
             host,
             medium,
@@ -304,7 +341,8 @@ impl Manager {
             routes: static_routes(&wish.routes, &subnets)?,
             subnets,
             mtu: Mtu::new(mtu, ipv6)?,
-            gso: super_packets(gso, wish.internal, &facts).then_some(BIG),
+            // Cards have what their parent has.
+            gso: (!hangs && super_packets(gso, wish.internal, &facts)).then_some(BIG),
             internal: wish.internal,
             dns: wish.dns,
             isolation: isolation(wish.isolation),
@@ -313,11 +351,21 @@ impl Manager {
             gateways: gateways(wish)?,
             trusted: trusted(&wish.trusted_interfaces)?,
         };
-        Ok((Kept::new(network, wish.gso, wish.labels.clone(), now_unix_ms()), facts))
+        let mut kept = Kept::new(network, wish.gso, wish.labels.clone(), now_unix_ms());
+        if hangs {
+            kept.mtu_asked = wish.mtu_bytes;
+            kept.below = parent.as_ref().map(Below::of);
+            self.reserve_lan(&mut kept, &facts);
+            if wish.host_access {
+                Manager::give_access(&mut kept)?;
+            }
+        }
+        Ok((kept, facts))
     }
 
     fn remove_empty(&self, keeper: &Keeper) -> Result<()> {
         let mut sides = self.hosts.lock();
+        let shared = self.shared_links(keeper.host, keeper.id);
         let mut kept = keeper.lock();
         kept.still_there()?;
         if !kept.members.is_empty() {
@@ -340,9 +388,12 @@ impl Manager {
         self.unwelcome(&kept.network);
         self.store.remove_network(keeper.id)?;
         kept.removed = true;
-        self.index.remove_network(keeper, &kept.bridge());
+        self.index.remove_network(keeper, &kept.links());
         let mut seen = driver::network(&kept.network);
-        let last = !self.index.networks().iter().any(|other| other.host == keeper.host);
+        seen.links.retain(|key, _| !shared.contains(key));
+        let hangs = kept.network.medium.direct().is_some();
+        let last =
+            !self.index.networks().iter().any(|other| other.host == keeper.host && other.passes_the_host);
         let side = sides.entry(keeper.host).or_default();
         if last && side.framed {
             seen.frames.insert(keeper.host);
@@ -350,6 +401,9 @@ impl Manager {
         }
         let done = self.kernel.apply(&diff(&seen, &State::default()));
         drop(kept);
+        if hangs {
+            self.follow_parents(keeper.host);
+        }
         self.leave_host(&mut sides, keeper.host);
         self.tell(EventKind::NetworkRemoved, Some(keeper.name.as_str()), None, None);
         tracing::info!(network = %keeper.name, "removed");
@@ -358,7 +412,10 @@ impl Manager {
     }
 
     fn take_back_network(&self, network: &Network) {
-        let undo = diff(&driver::network(network), &State::default());
+        let mut made = driver::network(network);
+        let shared = self.shared_links(network.host, network.id);
+        made.links.retain(|key, _| !shared.contains(key));
+        let undo = diff(&made, &State::default());
         for step in &undo {
             if let Err(error) = self.kernel.apply(std::slice::from_ref(step)) {
                 tracing::warn!(network = %network.name, code = %error.code, "undo: {step}: {error}");
@@ -381,7 +438,8 @@ fn steps_to(side: Side, network: &Network, facts: &Facts) -> Vec<Change> {
 
 /// A host's side once the network is there.
 fn with_network(side: Side, network: &Network) -> Side {
-    Side { framed: true, ipv6: side.ipv6 || network.has_ipv6() }
+    let passes = driver::passes_the_host(network);
+    Side { framed: side.framed || passes, ipv6: side.ipv6 || (passes && network.has_ipv6()) }
 }
 
 /// The journal's view of those who have steps inside their namespaces: unsettled while these are made, for after a crash
@@ -458,9 +516,11 @@ fn builtin(name: &str) -> v1::Network {
         name: name.to_string(),
         driver: if name == "host" { v1::Driver::Host } else { v1::Driver::None },
         parent: None,
+        parent_state: None,
         mode: None,
         flag: None,
         host_access: false,
+        host_addresses: Vec::new(),
         vlan: None,
         vrf: None,
         ipam: v1::Ipam::None,

@@ -9,7 +9,7 @@ use bowline_core::firewall::Element;
 use bowline_core::name::Id;
 use bowline_core::place::Place;
 use bowline_core::plan::Change;
-use bowline_core::state::LinkKey;
+use bowline_core::state::{LinkKey, Route};
 
 use ipnetwork::IpNetwork;
 
@@ -26,6 +26,8 @@ pub(super) struct Dead {
     pub(super) host: Place,
     /// What the firewall has about the port.
     pub(super) elements: Vec<Element>,
+    /// What leads the host to it.
+    pub(super) routes: Vec<Route>,
 }
 
 impl Dead {
@@ -34,7 +36,9 @@ impl Dead {
     }
 
     fn filters(&self) -> impl Iterator<Item = Change> {
-        self.elements.iter().map(|e| Change::DelElement { place: self.host, element: e.clone() })
+        let elements = self.elements.iter();
+        let elements = elements.map(|e| Change::DelElement { place: self.host, element: e.clone() });
+        self.routes.iter().cloned().map(Change::DelRoute).chain(elements)
     }
 }
 

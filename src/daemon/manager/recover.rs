@@ -40,8 +40,8 @@ impl Manager {
                 }
             };
             let kept = Kept::from_record(record, host).map_err(|e| damaged("network", &name, &e))?;
-            let bridge = kept.bridge();
-            self.index.add_network(Arc::new(Keeper::new(kept)), bridge);
+            let links = kept.links();
+            self.index.add_network(Arc::new(Keeper::new(kept)), links);
         }
         let mut seats = Vec::new();
         for record in self.store.endpoints()? {
@@ -117,8 +117,14 @@ impl Manager {
             }
             let host = self.port(interface).place;
             // What the firewall had about it is not wanted any more, and goes with the first look.
-            let elements = Vec::new();
-            self.reaper.bury(Dead { seat: seat.clone(), interface: interface.clone(), host, elements });
+            let (elements, routes) = (Vec::new(), Vec::new());
+            self.reaper.bury(Dead {
+                seat: seat.clone(),
+                interface: interface.clone(),
+                host,
+                elements,
+                routes,
+            });
         }
     }
 
@@ -143,6 +149,7 @@ impl Manager {
         // What is held and not wanted is let go of with all else that the kernel has and should not.
         self.sockets.take_up_ports();
         self.first_hooks();
+        self.find_renamed_parents();
         let missing = self.put_right(true).context(|| "put the kernel right".into())?.missing;
         for (seat, interface) in missing {
             self.heal_port(&seat, &interface);
@@ -164,6 +171,7 @@ impl Manager {
             let network = keeper.lock().network.clone();
             self.welcome(&network);
         }
+        self.look_at_all_parents();
         Ok(())
     }
 
@@ -250,20 +258,27 @@ impl Manager {
         let mut put = Put::default();
         for (&place, side) in sides.iter_mut() {
             let here: Vec<&Network> = kept.iter().map(|k| &k.network).filter(|n| n.host == place).collect();
-            *side = Side { framed: !here.is_empty(), ipv6: here.iter().any(|n| n.has_ipv6()) };
+            *side = Side::of(here.iter().copied());
             self.kernel.claim(place)?;
             let mut seen = self.kernel.observe(&Scope::Host(place))?;
+            let orphans = self.orphans(place, &here)?;
             let mut want = side.state(place);
-            want.extend(here.into_iter().map(driver::network).collect());
+            let there = here.into_iter().filter(|network| !orphans.contains(&network.id));
+            want.extend(there.map(driver::network).collect());
             for (seat, seated) in seats.iter().zip(seated) {
                 let mut ports = wanted(&seated.endpoint, among(kept)).within(place);
                 for interface in &seated.endpoint.interfaces {
                     let port = LinkKey::new(place, interface.port.clone());
-                    if ports.links.contains_key(&port) && !seen.links.contains_key(&port) {
+                    let Some(wished) = ports.links.get(&port) else { continue };
+                    // What is there as something else goes first.
+                    if seen.links.get(&port).is_none_or(|link| link.kind != wished.kind) {
                         ports.links.remove(&port);
-                        put.missing.push((seat.clone(), interface.clone()));
+                        if !orphans.contains(&interface.network) {
+                            put.missing.push((seat.clone(), interface.clone()));
+                        }
                     }
                 }
+                ports.routes.retain(|route| want.links.contains_key(&route.link));
                 want.extend(ports);
             }
             // By others, or there is a table of another version's, or there has not been one yet.
@@ -318,6 +333,10 @@ impl Manager {
     pub(super) fn heal_port(&self, seat: &Arc<Seat>, interface: &Interface) {
         let mut seated = seat.lock();
         if seated.endpoint.on(interface.network).is_none_or(|i| i.port != interface.port) {
+            return;
+        }
+        if self.is_orphan(interface.network) {
+            // Its card died with what it hung on, and is made again with that.
             return;
         }
         let inside = seated.endpoint.place;

@@ -211,7 +211,10 @@ impl Seated {
                 aliases: more
                     .map(|m| m.aliases.iter().map(ToString::to_string).collect())
                     .unwrap_or_default(),
-                host_link: interface.port.to_string(),
+                host_link: match network.filter(|n| n.medium.direct().is_some()) {
+                    Some(network) => network.bridge.to_string(),
+                    None => interface.port.to_string(),
+                },
             }
         };
         v1::Endpoint {

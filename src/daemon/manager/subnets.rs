@@ -3,6 +3,7 @@
 use bowline_api::v1;
 use bowline_core::ipam::pools::{self, Busy, PoolSpec};
 use bowline_core::kernel::Facts;
+use bowline_core::medium::Medium;
 use bowline_core::network::Subnet;
 use bowline_core::place::Place;
 use bowline_core::{Code, Error, Result};
@@ -21,13 +22,14 @@ impl Manager {
         &self,
         wish: &v1::CreateNetwork,
         host: Place,
+        medium: &Medium,
         facts: &Facts,
     ) -> Result<Vec<Subnet>> {
         let gateways = gateways(wish)?;
-        let mut busy = self.busy(host, facts);
+        let mut busy = self.busy(host, medium, facts);
         let mut chosen = Vec::new();
         for spec in &wish.subnets {
-            let subnet = subnet(spec, gateways)?;
+            let subnet = subnet(spec, medium, gateways)?;
             self.must_be_free(subnet.net(), &busy, &wish.name)?;
             busy.push((subnet.net(), Busy::Network(wish.name.parse()?)));
             chosen.push(subnet);
@@ -39,7 +41,7 @@ impl Manager {
                 let everywhere = [busy.as_slice(), &self.networks_elsewhere(host)].concat();
                 let net = pools::choose(&self.pools(ipv6), &everywhere)?;
                 busy.push((net, Busy::Network(wish.name.parse()?)));
-                chosen.push(subnet(&v1::SubnetSpec::new(net.to_string()), gateways)?);
+                chosen.push(subnet(&v1::SubnetSpec::new(net.to_string()), medium, gateways)?);
             }
         }
         if chosen.is_empty() {
@@ -80,8 +82,10 @@ impl Manager {
         busy
     }
 
-    /// What the host uses, our own networks by their names.
-    fn busy(&self, host: Place, facts: &Facts) -> BusyNets {
+    /// What the host uses, our own networks by their names. A network that hangs on a link may be the LAN behind it: what
+    /// the host has there is not in its way.
+    fn busy(&self, host: Place, medium: &Medium, facts: &Facts) -> BusyNets {
+        let parent = medium.direct().and_then(|direct| direct.parent.as_ref()).map(|parent| &parent.link);
         let mut busy = BusyNets::new();
         self.index
             .networks()
@@ -90,9 +94,13 @@ impl Manager {
             .for_each(|keeper| keeper.lock().claim(&mut busy));
         let prefix =
             |net: &IpNetwork| IpNetwork::new(net.network(), net.prefix()).expect("a prefix of itself");
-        busy.extend(facts.addresses.iter().map(|(link, net)| (prefix(net), Busy::Address(link.clone()))));
-        busy.extend(facts.routes.iter().map(|net| (*net, Busy::Route)));
-        busy.extend(self.resolver.nameservers().map(|ip| (IpNetwork::from(ip), Busy::Nameserver)));
+        let addresses = facts.addresses.iter().filter(|(link, _)| Some(link) != parent);
+        busy.extend(addresses.map(|(link, net)| (prefix(net), Busy::Address(link.clone()))));
+        let routes = facts.routes.iter().filter(|(by, _)| by.is_none() || by.as_ref() != parent);
+        busy.extend(routes.map(|(_, net)| (*net, Busy::Route)));
+        if parent.is_none() {
+            busy.extend(self.resolver.nameservers().map(|ip| (IpNetwork::from(ip), Busy::Nameserver)));
+        }
         busy
     }
 }

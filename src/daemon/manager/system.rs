@@ -78,11 +78,12 @@ impl Manager {
     pub(super) fn wanted_of_host(&self, place: Place) -> State {
         let networks: Vec<_> =
             self.index.networks().into_iter().filter(|keeper| keeper.host == place).collect();
-        let mut side = Side { framed: !networks.is_empty(), ipv6: false };
+        let mut side = Side::default();
         let mut state = State::default();
         for keeper in networks {
             let kept = keeper.lock();
-            side.ipv6 |= kept.network.has_ipv6();
+            let its = Side::of(std::iter::once(&kept.network));
+            side = Side { framed: side.framed || its.framed, ipv6: side.ipv6 || its.ipv6 };
             state.extend(driver::network(&kept.network));
         }
         for seat in self.index.endpoints() {

@@ -52,7 +52,9 @@ pub struct MediumRecord {
     pub parent_vlan: Option<(String, u16)>,
     pub mode: Option<String>,
     pub flag: Option<String>,
-    pub host_access: bool,
+    /// The host's own, each with the prefix length of its subnet.
+    pub host_addresses: Vec<String>,
+    pub mtu_asked: Option<u32>,
     pub vlan: Option<u16>,
     pub vrf: Option<String>,
 }

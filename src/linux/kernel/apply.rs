@@ -11,6 +11,7 @@ use bowline_core::port::{Ports, Protocol, Published};
 use bowline_core::state::{Kind, Link, LinkKey};
 use bowline_core::{Code, Error, Result};
 
+use super::direct::{self, Stem};
 use super::ears::Resolvers;
 use super::host::Host;
 use super::{Kernel, address, bury, link};
@@ -53,8 +54,16 @@ fn in_host(kernel: &Kernel, host: &Host, changes: &[Change]) -> Result<()> {
             Change::HoldPort { .. } | Change::FreePort { .. } => hold_ports(host, run)?,
             Change::ForgetFlows { .. } => host.forget(&flows_of(run))?,
             Change::DelLink { .. } => {
-                let names: Vec<&LinkName> = run.iter().filter_map(deleted_link).collect();
-                host.route(|route| bury::links(route, &names))?;
+                let names = run.iter().filter_map(deleted_link);
+                host.route(|route| {
+                    let mut own = Vec::new();
+                    for name in names {
+                        if !host.stems().delete(route, host, name)? {
+                            own.push(name);
+                        }
+                    }
+                    bury::links(route, &own)
+                })?;
             }
             Change::AddLink { key, link, card } => match (&link.kind, card) {
                 (Kind::Bridge, _) => host.route(|route| link::add_bridge(route, &key.name, link))?,
@@ -62,7 +71,17 @@ fn in_host(kernel: &Kernel, host: &Host, changes: &[Change]) -> Result<()> {
                     let guest = kernel.guest_at(at.place)?;
                     host.route(|route| link::add_port(route, &key.name, link, (&at.name, card), guest.ns()))?;
                 }
-                (Kind::Port { .. }, None) => return Err(impossible(&run[0], "a port needs a card")),
+                (Kind::Stem { card: at, parent, how }, Some(card)) => {
+                    let owner = link.owner.ok_or_else(|| impossible(&run[0], "a card is some endpoint's"))?;
+                    let stem = Stem { key, owner, parent, how: *how, card: at, link: card };
+                    direct::add_card(host, &*kernel.guest_at(at.place)?, &stem)?;
+                }
+                (Kind::Shim { .. } | Kind::Vlan { .. } | Kind::Island { .. }, _) => {
+                    host.route(|route| direct::add(route, &key.name, link))?;
+                }
+                (Kind::Port { .. } | Kind::Stem { .. }, None) => {
+                    return Err(impossible(&run[0], "a port needs a card"));
+                }
                 (Kind::Loopback | Kind::Card { .. }, _) => {
                     return Err(impossible(&run[0], "it is not born by itself"));
                 }

@@ -35,11 +35,11 @@ pub(crate) fn links(route: &mut Netlink, names: &[&LinkName]) -> Result<()> {
     others.iter().try_for_each(|(name, seen)| link::delete_one(route, name, seen))
 }
 
-/// Deletes a card of a container. Its port goes with it.
+/// Deletes a card of a container. Its port goes with it, where it has one.
 pub(crate) fn card(route: &mut Netlink, name: &LinkName) -> Result<()> {
     match link::find(route, name)? {
         None => Ok(()),
-        Some(seen) if seen.kind == LinkKind::Veth => link::delete_one(route, name, &seen),
+        Some(seen) if seen.kind == LinkKind::Veth || seen.hangs() => link::delete_one(route, name, &seen),
         Some(_) => {
             spare(name);
             Ok(())

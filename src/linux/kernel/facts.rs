@@ -2,15 +2,17 @@
 //! that default routes leave by.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use bowline_core::Result;
-use bowline_core::kernel::{Facts, Uplink};
+use bowline_core::kernel::{Facts, HostLink, Sort, Uplink};
+use bowline_core::medium::VlanId;
 use bowline_core::name::LinkName;
 
 use super::address::{self, is_link_local};
 use super::host::Host;
 use super::link;
-use crate::netlink::wire::{SeenLink, SeenRoute};
+use crate::netlink::wire::{LinkKind, SeenLink, SeenRoute};
 use crate::sysctl;
 
 pub(super) fn facts(host: &Host) -> Result<Facts> {
@@ -48,10 +50,55 @@ pub(super) fn facts(host: &Host) -> Result<Facts> {
         addresses: addresses
             .filter_map(|address| names.get(&address.index).map(|&name| (name.clone(), address.net)))
             .collect(),
-        routes: routes.iter().filter(|route| is_destination(route)).map(|route| route.to).collect(),
+        routes: routes
+            .iter()
+            .filter(|route| is_destination(route))
+            .map(|route| {
+                let leaves_by = match route.links.as_slice() {
+                    [only] => names.get(only).map(|&name| name.clone()),
+                    _ => None,
+                };
+                (leaves_by, route.to)
+            })
+            .collect(),
+        routers: routes.iter().filter_map(|route| route.via).filter(|ip| !is_link_local(*ip)).collect(),
         uplinks: uplinks.collect(),
         links: links.into_iter().filter_map(|link| link.name).collect(),
     })
+}
+
+/// Every link there is.
+pub(super) fn links(host: &Host) -> Result<Vec<HostLink>> {
+    let links = host.route(|route| link::all(route, Some))?;
+    let names: HashMap<u32, &LinkName> =
+        links.iter().filter_map(|link| link.name.as_ref().map(|name| (link.index, name))).collect();
+    let named = |index: Option<u32>| index.and_then(|index| names.get(&index)).map(|&name| name.clone());
+    let host_link = |link: &SeenLink| {
+        let name = link.name.clone()?;
+        let below = || named(link.peer).unwrap_or_else(|| name.clone());
+        let sort = match link.kind {
+            _ if link.loopback => Sort::Loopback,
+            _ if !link.ethernet => Sort::NoFrames,
+            LinkKind::Macvlan | LinkKind::Ipvlan => Sort::Card(below()),
+            LinkKind::Vlan => match link.vlan.and_then(|id| VlanId::new(id).ok()) {
+                Some(id) => Sort::Vlan(below(), id),
+                None => Sort::Other,
+            },
+            LinkKind::Other if is_wireless(&name) => Sort::Wireless,
+            LinkKind::Bridge | LinkKind::Veth | LinkKind::Other => Sort::Other,
+        };
+        let up = link.up && link.carrier;
+        let (mtu, mac, ours) = (link.mtu, link.mac, link.is_ours());
+        Some(HostLink { name, mtu, mac, up, sort, master: named(link.master), ours })
+    };
+    Ok(links.iter().filter_map(host_link).collect())
+}
+
+/// Netlink does not say it. In a namespace whose /sys is not ours to see, one passes for wired, and the kernel refuses later.
+fn is_wireless(name: &LinkName) -> bool {
+    ["phy80211", "wireless"]
+        .iter()
+        .any(|leaf| Path::new("/sys/class/net").join(name.as_str()).join(leaf).exists())
 }
 
 fn is_default(route: &SeenRoute) -> bool {

@@ -1,7 +1,7 @@
 //! A host's namespace: bridges, ports and our table live here, and so do sockets that are kept for ever.
 //! Route sockets are taken and given back, so that a slow deletion on one of them holds up nobody.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -10,6 +10,8 @@ use bowline_core::firewall::hooks::Hooks;
 use bowline_core::place::Place;
 use bowline_core::port::HostPort;
 
+use super::parents::ParentWatch;
+use super::stems::Stems;
 use super::tables::TableWatch;
 use crate::conntrack::{Conntrack, Flows};
 use crate::hold::{Held, Keeping, Socket};
@@ -30,6 +32,9 @@ pub(crate) struct Host {
     /// The number of the socket that our tables are changed by, once there is one.
     nft_port: Arc<AtomicU32>,
     tables: OnceLock<Arc<TableWatch>>,
+    /// Cards in containers that hang on links of here.
+    stems: Arc<Stems>,
+    parents: OnceLock<Arc<ParentWatch>>,
 }
 
 /// More sockets than this are not kept.
@@ -60,6 +65,8 @@ impl Host {
             conntrack: Mutex::new(None),
             nft_port: Arc::default(),
             tables: OnceLock::new(),
+            stems: Arc::default(),
+            parents: OnceLock::new(),
         })
     }
 
@@ -102,9 +109,23 @@ impl Host {
         self.nft_port.clone()
     }
 
-    pub(super) fn watched_by(&self, tables: Arc<TableWatch>) {
+    pub(super) fn ns(&self) -> BorrowedFd<'_> {
+        self.ns.as_fd()
+    }
+
+    pub(super) fn stems(&self) -> &Arc<Stems> {
+        &self.stems
+    }
+
+    pub(super) fn watched_by(&self, tables: Arc<TableWatch>, parents: Arc<ParentWatch>) {
         // A host is watched once.
         drop(self.tables.set(tables));
+        drop(self.parents.set(parents));
+    }
+
+    /// What becomes of links that cards hang on, once somebody watches.
+    pub(super) fn parents(&self) -> Option<&Arc<ParentWatch>> {
+        self.parents.get()
     }
 
     /// Has it told when others change our tables.

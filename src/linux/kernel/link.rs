@@ -1,5 +1,6 @@
 //! Links: found, added, set. Each is found by name anew, for what an index stood for may be gone by now.
 
+use std::cell::RefCell;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use bowline_core::name::LinkName;
@@ -15,7 +16,7 @@ use nix::errno::Errno;
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::mark::{LIVE, Mark};
-use super::rate;
+use super::{direct, rate};
 use crate::netlink::wire::SeenLink;
 use crate::netlink::{Failure, Netlink};
 
@@ -140,13 +141,19 @@ pub(crate) fn set(route: &mut Netlink, name: &LinkName, link: &Link) -> Result<(
             let seen = find(route, name)?.ok_or_else(|| missing(name))?;
             set_card(route, name, link, &seen)
         }
-        Kind::Bridge | Kind::Port { .. } => {
+        Kind::Bridge | Kind::Port { .. } | Kind::Shim { .. } | Kind::Vlan { .. } | Kind::Island { .. } => {
             let seen = find(route, name)?.ok_or_else(|| missing(name))?;
             if !seen.is_ours() {
                 return Err(foreign(name));
             }
-            set_ours(route, name, link, &seen)
+            set_ours(route, name, link, &seen)?;
+            if let (Kind::Island { end }, Some(owner)) = (&link.kind, link.owner) {
+                direct::set_end(route, end, owner, link.up)?;
+            }
+            Ok(())
         }
+        // All that it is was said when it was born.
+        Kind::Stem { .. } => Ok(()),
     }
 }
 
@@ -158,7 +165,10 @@ pub(crate) fn set_card(route: &mut Netlink, name: &LinkName, link: &Link, seen: 
         message = message.address(mac.0.to_vec());
     }
     let message = upness(message, link).build();
-    route.change(RouteNetlinkMessage::SetLink(message), 0).map_err(|e| e.error(format!("set link {name}")))
+    route.change(RouteNetlinkMessage::SetLink(message), 0).map_err(|e| match e.errno {
+        Errno::EADDRINUSE => direct::mac_taken(e, link.mac),
+        _ => e.error(format!("set link {name}")),
+    })
 }
 
 /// Deletes this very link, whatever its name is now.
@@ -181,11 +191,15 @@ pub(crate) fn missing(name: &LinkName) -> Error {
 }
 
 /// Leaves out the counters, which are most of what the kernel says of a link.
-fn briefly() -> LinkAttribute {
+pub(super) fn briefly() -> LinkAttribute {
     LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
 }
 
-fn one(route: &mut Netlink, message: LinkMessage, what: impl FnOnce() -> String) -> Result<Option<SeenLink>> {
+pub(super) fn one(
+    route: &mut Netlink,
+    message: LinkMessage,
+    what: impl FnOnce() -> String,
+) -> Result<Option<SeenLink>> {
     match route.get(RouteNetlinkMessage::GetLink(message), |payload| Ok(SeenLink::parse(payload)?)) {
         Ok(link) => Ok(Some(link)),
         Err(e) if e.errno == Errno::ENODEV => Ok(None),
@@ -194,13 +208,16 @@ fn one(route: &mut Netlink, message: LinkMessage, what: impl FnOnce() -> String)
 }
 
 /// A link of that name is there: ours and of the same owner, or in the way.
-fn adopt(route: &mut Netlink, name: &LinkName, link: &Link, refusal: Failure) -> Result<()> {
+pub(super) fn adopt(route: &mut Netlink, name: &LinkName, link: &Link, refusal: Failure) -> Result<()> {
     // Gone again already: the next attempt adds it.
     let Some(seen) = find(route, name)? else {
         return Err(refusal.coded(Code::Busy, format!("add link {name}")));
     };
-    let same_owner = seen.mark().is_none_or(|mark| Some(mark.owner()) == link.owner);
-    if !same_owner || seen.our_kind().as_ref() != Some(&link.kind) {
+    let same_owner = seen.mark().is_none_or(|mark| mark.owner() == link.owner);
+    let named = |index| find_by_index(route, index).ok().flatten().and_then(|other| other.name);
+    // Only of links that hang on others are those asked for.
+    let named = RefCell::new(named);
+    if !same_owner || seen.our_kind(|index| named.borrow_mut()(index)).as_ref() != Some(&link.kind) {
         return Err(foreign(name));
     }
     // One that is limited stays so.
@@ -209,7 +226,7 @@ fn adopt(route: &mut Netlink, name: &LinkName, link: &Link, refusal: Failure) ->
 }
 
 /// Gives a link that was just born what it could not be born with.
-fn finish(
+pub(super) fn finish(
     route: &mut Netlink,
     name: &LinkName,
     link: &Link,
@@ -228,9 +245,13 @@ fn finish(
             }
             outcome => outcome,
         },
-        Kind::Loopback | Kind::Bridge | Kind::Card { .. } => {
-            route.change(RouteNetlinkMessage::SetLink(message), 0)
-        }
+        Kind::Loopback
+        | Kind::Bridge
+        | Kind::Card { .. }
+        | Kind::Stem { .. }
+        | Kind::Shim { .. }
+        | Kind::Vlan { .. }
+        | Kind::Island { .. } => route.change(RouteNetlinkMessage::SetLink(message), 0),
     };
     sent.map_err(|e| e.error(format!("set link {name}")))
 }
@@ -242,8 +263,15 @@ fn set_ours(route: &mut Netlink, name: &LinkName, link: &Link, seen: &SeenLink) 
         make_room(route, name, link)?;
     }
     rate::set(route, name, link, seen)?;
-    let mut message =
-        with_limits(LinkUnspec::new_with_index(seen.index), link).mtu(link.mtu).link_group(LIVE);
+    let mut message = with_limits(LinkUnspec::new_with_index(seen.index), link).link_group(LIVE);
+    if let Kind::Vlan { of, .. } = &link.kind
+        && let Some(below) = find(route, of)?
+    {
+        // It is as large as what it is of.
+        message = message.mtu(below.mtu);
+    } else if link.mtu != Link::ANY_MTU {
+        message = message.mtu(link.mtu);
+    }
     if let Some(alias) = Mark::of(&link.kind, link.owner) {
         message = message.alias(alias);
     }

@@ -11,6 +11,7 @@ use bowline_core::state::{Addr, Kind, Link, LinkKey, Route, State};
 
 use super::host::Host;
 use super::mark::{Mark, PROTOCOL};
+use super::stems::Spot;
 use super::{Kernel, address, link, rate};
 use crate::netlink::Netlink;
 use crate::netlink::wire::{LinkKind, SeenAddress, SeenLink};
@@ -22,9 +23,19 @@ const OF_HOST: &[&str] = &["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"
 /// Those of a bridge.
 const OF_BRIDGE: &[(&str, &str)] =
     &[("ipv4", "route_localnet"), ("ipv6", "accept_dad"), ("ipv6", "accept_ra"), ("ipv6", "disable_ipv6")];
+/// Those of a card of the host's own on a network.
+const OF_SHIM: &[(&str, &str)] =
+    &[("ipv4", "rp_filter"), ("ipv6", "accept_dad"), ("ipv6", "accept_ra"), ("ipv6", "disable_ipv6")];
+/// Those of a link that leads nowhere, at both ends.
+const OF_ISLAND: &[(&str, &str)] = &[("ipv6", "disable_ipv6")];
 /// Those of a card.
-const OF_CARD: &[(&str, &str)] =
-    &[("ipv6", "accept_dad"), ("ipv6", "accept_ra"), ("ipv6", "addr_gen_mode"), ("ipv6", "disable_ipv6")];
+const OF_CARD: &[(&str, &str)] = &[
+    ("ipv4", "arp_notify"),
+    ("ipv6", "accept_dad"),
+    ("ipv6", "accept_ra"),
+    ("ipv6", "addr_gen_mode"),
+    ("ipv6", "disable_ipv6"),
+];
 
 const MAIN_TABLE: u32 = 254;
 
@@ -40,10 +51,10 @@ pub(super) fn observe(kernel: &Kernel, scope: &Scope) -> Result<State> {
 
 fn of_host(host: &Host) -> Result<State> {
     let place = host.place();
-    let (links, addresses, rates) = host.route(|route| {
+    let (links, addresses, rates, stems) = host.route(|route| {
         let links = link::all(route, Some)?;
         let rates = rate::of(route, &links)?;
-        Ok((links, address::all_addresses(route)?, rates))
+        Ok((links, address::all_addresses(route)?, rates, host.stems().seen(route, host)?))
     })?;
 
     let mut state = State::default();
@@ -51,19 +62,32 @@ fn of_host(host: &Host) -> Result<State> {
         links.iter().filter_map(|seen| seen.name.as_ref().map(|name| (seen.index, name))).collect();
     let mut ours = HashMap::new();
     for seen in &links {
-        let (Some(kind), Some(name)) = (seen.our_kind(), seen.name.clone()) else { continue };
+        let named = |index| names.get(&index).map(|&name| name.clone());
+        let (Some(kind), Some(name)) = (seen.our_kind(named), seen.name.clone()) else { continue };
         let master = seen.master.and_then(|index| names.get(&index)).map(|&name| name.clone());
         let key = LinkKey::new(place, name);
         ours.insert(seen.index, key.clone());
         state.links.insert(key, as_link(seen, kind, master, rates.get(&seen.index).copied()));
     }
     add_addresses(&mut state, &addresses, &ours);
+    add_stems(&mut state, place, stems, &names);
+    add_routes(&mut state, host, &ours)?;
 
     host.enter(|| {
         OF_HOST.iter().try_for_each(|path| read(&mut state, place, (*path).to_string()))?;
         for (key, link) in state.links.clone() {
-            if link.kind == Kind::Bridge {
-                read_all(&mut state, &key, OF_BRIDGE)?;
+            match link.kind {
+                Kind::Bridge => read_all(&mut state, &key, OF_BRIDGE)?,
+                Kind::Shim { .. } => read_all(&mut state, &key, OF_SHIM)?,
+                Kind::Island { end } => {
+                    read_all(&mut state, &LinkKey::new(place, end), OF_ISLAND)?;
+                    read_all(&mut state, &key, OF_ISLAND)?;
+                }
+                Kind::Loopback
+                | Kind::Port { .. }
+                | Kind::Stem { .. }
+                | Kind::Card { .. }
+                | Kind::Vlan { .. } => (),
             }
         }
         Ok(())
@@ -75,6 +99,43 @@ fn of_host(host: &Host) -> Result<State> {
         state.elements.extend(elements.into_iter().map(|element| (place, element)));
     }
     Ok(state)
+}
+
+/// Of a card in a container the host's side knows only what it hangs on.
+fn add_stems(
+    state: &mut State,
+    place: Place,
+    stems: Vec<(LinkName, Spot, SeenLink)>,
+    names: &HashMap<u32, &LinkName>,
+) {
+    for (name, Spot { owner, card, .. }, seen) in stems {
+        let parent = seen.peer.and_then(|index| names.get(&index)).map(|&name| name.clone());
+        let (Some(parent), Some(how)) = (parent, seen.how) else { continue };
+        let kind = Kind::Stem { card, parent, how };
+        let link = Link { owner, up: true, ..Link::new(kind, Link::ANY_MTU) };
+        state.links.insert(LinkKey::new(place, name), link);
+    }
+}
+
+/// Ours lead over our own cards only; where there is none, the host's routes are not read.
+fn add_routes(state: &mut State, host: &Host, ours: &HashMap<u32, LinkKey>) -> Result<()> {
+    let shims: HashMap<u32, LinkKey> = ours
+        .iter()
+        .filter(|(_, key)| state.links.get(key).is_some_and(|link| matches!(link.kind, Kind::Shim { .. })))
+        .map(|(index, key)| (*index, key.clone()))
+        .collect();
+    if shims.is_empty() {
+        return Ok(());
+    }
+    let routes = host.route(|route| {
+        address::all_routes(route, |found| {
+            let key = found.links.first().filter(|_| found.links.len() == 1).and_then(|i| shims.get(i))?;
+            let ours = found.protocol == PROTOCOL && found.table == MAIN_TABLE;
+            ours.then(|| Route { link: key.clone(), to: found.to, via: found.via })
+        })
+    })?;
+    state.routes.extend(routes);
+    Ok(())
 }
 
 fn of_card(kernel: &Kernel, place: Place, name: &LinkName) -> Result<State> {
@@ -119,7 +180,8 @@ fn inside(route: &mut Netlink, place: Place, name: LinkName) -> Result<(State, O
     if let Some(seen) = link::find(route, &loopback.name)? {
         state.links.insert(loopback, as_link(&seen, Kind::Loopback, None, None));
     }
-    let Some(seen) = link::find(route, &name)?.filter(|seen| seen.kind == LinkKind::Veth) else {
+    let of_ours = |seen: &SeenLink| seen.kind == LinkKind::Veth || seen.hangs();
+    let Some(seen) = link::find(route, &name)?.filter(of_ours) else {
         return Ok((state, None));
     };
     let key = LinkKey::new(place, name);
@@ -135,6 +197,13 @@ fn inside(route: &mut Netlink, place: Place, name: LinkName) -> Result<(State, O
 }
 
 fn port_of(kernel: &Kernel, card: &LinkKey, seen: &SeenLink) -> Result<Option<LinkKey>> {
+    if seen.hangs() {
+        let host = |key: &LinkKey| kernel.host_at(key.place).is_some();
+        return Ok(match seen.mark() {
+            Some(Mark::Stem { key, card: marked, .. }) if marked == *card && host(&key) => Some(key),
+            Some(_) | None => None,
+        });
+    }
     let Some(peer) = seen.peer else { return Ok(None) };
     for host in kernel.hosts() {
         let Some(port) = host.route(|route| link::find_by_index(route, peer))? else { continue };
@@ -142,16 +211,21 @@ fn port_of(kernel: &Kernel, card: &LinkKey, seen: &SeenLink) -> Result<Option<Li
             (Some(Mark::Port(_, marked)), Some(name)) if marked == *card => {
                 return Ok(Some(LinkKey::new(host.place(), name)));
             }
-            (Some(Mark::Port(..) | Mark::Network(_)) | None, _) => (),
+            (Some(_) | None, _) => (),
         }
     }
     Ok(None)
 }
 
+/// A card is known by its port, and bears no name of its owner's.
+fn is_owned(kind: &Kind) -> bool {
+    !matches!(kind, Kind::Card { .. } | Kind::Loopback)
+}
+
 fn as_link(seen: &SeenLink, kind: Kind, master: Option<LinkName>, rate: Option<Rate>) -> Link {
     Link {
+        owner: seen.mark().and_then(|mark| mark.owner()).filter(|_| is_owned(&kind)),
         kind,
-        owner: seen.mark().map(|mark| mark.owner()),
         mtu: seen.mtu,
         up: seen.up,
         mac: seen.mac,

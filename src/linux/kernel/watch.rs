@@ -18,6 +18,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::host::Host;
 use super::link;
+use super::parents::ParentWatch;
 use super::tables::{Heard, TableWatch};
 use crate::netlink::wire::{self, SeenLink};
 use crate::netlink::{Failure, filter};
@@ -37,16 +38,16 @@ pub(super) fn watch(host: &Host, leash: OwnedFd, tell: Tell) -> Result<()> {
     let failed = |e: std::io::Error| Failure::from(e).error("watch the links");
     let socket = host.enter(|| listen().map_err(failed))?;
     // The socket listens already, so nothing that moves from here on is missed.
-    let ours = host.route(|route| {
-        link::all(route, |seen| seen.our_kind().and(seen.name.clone()).map(|name| (seen.index, name)))
-    })?;
+    let ours = host.route(|route| link::all(route, |seen| ours_of(&seen).map(|name| (seen.index, name))))?;
     let tables = Arc::new(TableWatch::of(host)?);
-    host.watched_by(tables.clone());
+    let parents = Arc::new(ParentWatch::of(host)?);
+    host.watched_by(tables.clone(), parents.clone());
     let watch = Watch {
         place: host.place(),
         ours: ours.into_iter().collect(),
         tell,
         tables,
+        parents,
         nft_port: host.nft_port(),
     };
     std::thread::Builder::new()
@@ -61,6 +62,7 @@ struct Watch {
     ours: HashMap<u32, LinkName>,
     tell: Tell,
     tables: Arc<TableWatch>,
+    parents: Arc<ParentWatch>,
     /// What our own changes to them come from.
     nft_port: Arc<AtomicU32>,
 }
@@ -82,10 +84,13 @@ impl Watch {
     fn live(mut self, socket: &Socket, leash: &OwnedFd) {
         let mut inbox: Vec<u8> = Vec::with_capacity(64 * 1024);
         loop {
+            let [parents, inside] = self.parents.fds();
             let mut ready = [
                 PollFd::new(socket.as_fd(), PollFlags::POLLIN),
                 PollFd::new(leash.as_fd(), PollFlags::empty()),
                 PollFd::new(self.tables.fd(), PollFlags::POLLIN),
+                PollFd::new(parents, PollFlags::POLLIN),
+                PollFd::new(inside, PollFlags::POLLIN),
             ];
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => (),
@@ -97,6 +102,7 @@ impl Watch {
             if self.tables.hear(self.nft_port.load(Ordering::Relaxed), &mut inbox) == Heard::Changed {
                 (self.tell)(Moved::Tables { place: self.place });
             }
+            self.parents.hear(&mut inbox).into_iter().for_each(|moved| (self.tell)(moved));
             loop {
                 inbox.clear();
                 match socket.recv_from(&mut inbox, 0) {
@@ -135,7 +141,7 @@ impl Watch {
         let Ok(seen) = SeenLink::parse(payload) else {
             return (self.tell)(Moved::Overrun { place: self.place });
         };
-        let now = seen.our_kind().and(seen.name);
+        let now = ours_of(&seen);
         let before = match &now {
             Some(name) => self.ours.insert(seen.index, name.clone()),
             None => self.ours.remove(&seen.index),
@@ -159,7 +165,7 @@ impl Watch {
             return seen.name.filter(ours).into_iter().for_each(|name| self.tell_link(name, LinkNow::Down));
         }
         let known = self.ours.remove(&seen.index);
-        if let Some(name) = seen.our_kind().and(seen.name).or(known) {
+        if let Some(name) = ours_of(&seen).or(known) {
             self.tell_link(name, LinkNow::Gone);
         }
     }
@@ -178,6 +184,11 @@ impl Watch {
         tracing::error!(place = %self.place, %errno, "no longer watching the links");
         (self.tell)(Moved::Overrun { place: self.place });
     }
+}
+
+/// The name of a link of ours that is told of.
+fn ours_of(seen: &SeenLink) -> Option<LinkName> {
+    seen.our_kind(|_| None).and(seen.name.clone())
 }
 
 /// The same place in a link's header and in an address's.

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use bowline_core::mac::Mac;
+use bowline_core::medium::{How, IpvlanFlag, IpvlanMode, MacvlanMode};
 use bowline_core::name::LinkName;
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{DecodeError, NLA_HEADER_SIZE, NlasIterator};
@@ -28,6 +29,10 @@ pub(crate) fn number(value: &[u8]) -> Option<u32> {
     value.first_chunk().map(|b| u32::from_ne_bytes(*b))
 }
 
+pub(crate) fn short(value: &[u8]) -> Option<u16> {
+    value.first_chunk().map(|b| u16::from_ne_bytes(*b))
+}
+
 pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
     match value.len() {
         4 => value.first_chunk::<4>().map(|b| IpAddr::from(*b)),
@@ -40,6 +45,9 @@ pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
 pub(crate) enum LinkKind {
     Bridge,
     Veth,
+    Macvlan,
+    Ipvlan,
+    Vlan,
     #[default]
     Other,
 }
@@ -64,6 +72,16 @@ pub(crate) struct SeenLink {
     /// GSO, GRO and their IPv4 twins, where the kernel has them.
     pub(crate) offload: [Option<u32>; 4],
     pub(crate) tso_max_size: Option<u32>,
+    pub(crate) loopback: bool,
+    /// Whether its frames have MACs.
+    pub(crate) ethernet: bool,
+    pub(crate) carrier: bool,
+    /// Of a macvlan or ipvlan card.
+    pub(crate) how: Option<How>,
+    /// Of a VLAN.
+    pub(crate) vlan: Option<u16>,
+    /// Its other end is in another namespace, which the namespace that was asked knows by this number.
+    pub(crate) peer_in: Option<i32>,
     /// True where its root queueing discipline is a token bucket, ours or not.
     pub(crate) shaped: bool,
 }
@@ -73,10 +91,14 @@ impl SeenLink {
     pub(crate) fn parse(payload: &[u8]) -> Result<SeenLink, DecodeError> {
         const HEADER: usize = 16;
         const IFF_UP: u32 = 1;
+        const IFF_LOOPBACK: u32 = 8;
         let (header, rest) = payload.split_at_checked(HEADER).ok_or_else(too_short)?;
+        let flags = number(&header[8..]).unwrap_or_default();
         let mut link = SeenLink {
             index: number(&header[4..]).unwrap_or_default(),
-            up: number(&header[8..]).unwrap_or_default() & IFF_UP != 0,
+            up: flags & IFF_UP != 0,
+            loopback: flags & IFF_LOOPBACK != 0,
+            ethernet: short(&header[2..]) == Some(libc::ARPHRD_ETHER),
             ..SeenLink::default()
         };
         for attribute in attributes(rest) {
@@ -87,6 +109,8 @@ impl SeenLink {
                 libc::IFLA_MTU => link.mtu = number(value).unwrap_or_default(),
                 libc::IFLA_QDISC => link.shaped = value.strip_suffix(&[0]).unwrap_or(value) == b"tbf",
                 libc::IFLA_LINK => link.peer = number(value),
+                libc::IFLA_LINK_NETNSID => link.peer_in = number(value).map(u32::cast_signed),
+                libc::IFLA_CARRIER => link.carrier = value == [1],
                 libc::IFLA_MASTER => link.master = number(value),
                 libc::IFLA_LINKINFO => link.read_info(value)?,
                 libc::IFLA_IFALIAS => link.alias = text(value),
@@ -117,6 +141,16 @@ impl SeenLink {
             match kind {
                 libc::IFLA_INFO_KIND if value.starts_with(b"bridge") => self.kind = LinkKind::Bridge,
                 libc::IFLA_INFO_KIND if value.starts_with(b"veth") => self.kind = LinkKind::Veth,
+                libc::IFLA_INFO_KIND if value.starts_with(b"macvlan") => self.kind = LinkKind::Macvlan,
+                libc::IFLA_INFO_KIND if value.starts_with(b"ipvlan") => self.kind = LinkKind::Ipvlan,
+                libc::IFLA_INFO_KIND if value.starts_with(b"vlan") => self.kind = LinkKind::Vlan,
+                // The kernel says the kind first.
+                libc::IFLA_INFO_DATA => match self.kind {
+                    LinkKind::Macvlan => self.how = macvlan(value)?,
+                    LinkKind::Ipvlan => self.how = ipvlan(value)?,
+                    LinkKind::Vlan => self.vlan = first(value)?.and_then(short),
+                    LinkKind::Bridge | LinkKind::Veth | LinkKind::Other => (),
+                },
                 libc::IFLA_INFO_SLAVE_DATA => {
                     for port in attributes(value) {
                         let (kind, value) = port?;
@@ -134,10 +168,67 @@ impl SeenLink {
     }
 }
 
+fn macvlan(data: &[u8]) -> Result<Option<How>, DecodeError> {
+    Ok(first(data)?.and_then(number).and_then(|mode| {
+        Some(How::Macvlan(match mode {
+            1 => MacvlanMode::Private,
+            2 => MacvlanMode::Vepa,
+            4 => MacvlanMode::Bridge,
+            8 => MacvlanMode::Passthru,
+            _ => return None,
+        }))
+    }))
+}
+
+fn ipvlan(data: &[u8]) -> Result<Option<How>, DecodeError> {
+    const FLAGS: u16 = 2;
+    let mode = match first(data)?.and_then(short) {
+        Some(0) => IpvlanMode::L2,
+        Some(1) => IpvlanMode::L3,
+        Some(2) => IpvlanMode::L3s,
+        _ => return Ok(None),
+    };
+    let mut flag = IpvlanFlag::Bridge;
+    for attribute in attributes(data) {
+        flag = match attribute? {
+            (FLAGS, value) => match short(value) {
+                Some(1) => IpvlanFlag::Private,
+                Some(2) => IpvlanFlag::Vepa,
+                _ => IpvlanFlag::Bridge,
+            },
+            _ => flag,
+        };
+    }
+    Ok(Some(How::Ipvlan(mode, flag)))
+}
+
+/// The attribute of number 1: the mode of a macvlan or ipvlan, the tag of a VLAN.
+fn first(data: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
+    for attribute in attributes(data) {
+        if let (1, value) = attribute? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
 const IFLA_GRO_MAX_SIZE: u16 = 58;
 const IFLA_TSO_MAX_SIZE: u16 = 59;
 const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
 const IFLA_GRO_IPV4_MAX_SIZE: u16 = 64;
+
+/// The number by which a namespace knows another: of an RTM_NEWNSID or RTM_DELNSID; negative where it has none.
+pub(crate) fn nsid(payload: &[u8]) -> Result<Option<i32>, DecodeError> {
+    const HEADER: usize = 4;
+    const NETNSA_NSID: u16 = 1;
+    let (_, rest) = payload.split_at_checked(HEADER).ok_or_else(too_short)?;
+    for attribute in attributes(rest) {
+        if let (NETNSA_NSID, value) = attribute? {
+            return Ok(number(value).map(u32::cast_signed));
+        }
+    }
+    Ok(None)
+}
 
 /// An address as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,6 +354,24 @@ mod tests {
         assert_eq!(seen.name.unwrap().as_str(), "blx");
         assert_eq!(seen.alias.as_deref(), Some("bowline:here"));
         assert!(seen.isolated);
+    }
+
+    #[test]
+    fn the_mode_of_a_card_is_read() {
+        let seen = |kind: &[u8], data: Vec<u8>| {
+            let info = [attribute(libc::IFLA_INFO_KIND, kind), attribute(libc::IFLA_INFO_DATA, &data)];
+            link(&[attribute(libc::IFLA_LINKINFO, &info.concat())])
+        };
+        let passthru = seen(b"macvlan\0", attribute(1, &8_u32.to_ne_bytes()));
+        assert_eq!(
+            (passthru.kind, passthru.how),
+            (LinkKind::Macvlan, Some(How::Macvlan(MacvlanMode::Passthru)))
+        );
+        let source = seen(b"macvlan\0", attribute(1, &16_u32.to_ne_bytes()));
+        assert_eq!((source.kind, source.how), (LinkKind::Macvlan, None));
+        let l3 = [attribute(1, &1_u16.to_ne_bytes()), attribute(2, &2_u16.to_ne_bytes())].concat();
+        assert_eq!(seen(b"ipvlan\0", l3).how, Some(How::Ipvlan(IpvlanMode::L3, IpvlanFlag::Vepa)));
+        assert_eq!(seen(b"vlan\0", attribute(1, &10_u16.to_ne_bytes())).vlan, Some(10));
     }
 
     #[test]

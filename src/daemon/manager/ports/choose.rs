@@ -55,6 +55,18 @@ impl Manager {
             .because("it is on internal networks only, or on none: nothing from outside may reach it")
             .fix("connect it to a network that is not internal"));
         }
+        if let Some(network) = published::passed_by(endpoint, among(kept)) {
+            return Err(Error::new(
+                Code::InvalidOption,
+                format!("endpoint {} has no use for published ports", endpoint.name),
+            )
+            .because(format!(
+                "what it sends elsewhere leaves by network {}, which does not pass this host: there it is reached \
+                 at its own addresses, at every port",
+                network.name
+            ))
+            .fix("leave -p out, or give a bridge network the higher --gw-priority"));
+        }
         let (exact, open): (Vec<_>, Vec<_>) =
             wishes.iter().partition(|w| w.host.is_some_and(|host| host.count() == w.ports.count()));
         let mut chosen: Vec<Published> = Vec::new();
