@@ -142,6 +142,41 @@ scenarios! {
         made_up_senders_take_no_room_in_the_hosts_table,
         unanswered_flows_of_one_leave_room_for_others,
     }
+    their_bridge {
+        members_are_on_the_lan,
+        without_a_gateway_nothing_leads_on,
+        the_bridge_stays_as_it_is,
+        forged_senders_do_not_get_there,
+        members_kept_apart_reach_the_lan_only,
+        ports_lead_there_where_the_host_does,
+        a_member_of_both_kinds_is_reached_by_both,
+        what_cannot_be_there_is_refused,
+        members_without_addresses_of_ours,
+        a_bridge_that_goes_is_named_and_one_that_comes_back_is_used,
+        a_namespace_that_goes_leaves_nothing,
+        at_every_call_of_attach,
+        at_every_call_of_detach,
+    }
+    pairs {
+        two_members_reach_each_other_and_nobody_else,
+        a_third_is_refused_and_one_that_leaves_makes_room,
+        nothing_of_the_host_is_on_the_wire,
+        sizes_rates_and_subnets_are_as_asked,
+        what_means_nothing_to_a_wire_is_refused,
+        an_end_that_goes_leaves_the_other_waiting,
+        at_every_call_of_attach,
+        at_every_call_of_detach,
+    }
+    #[needs(VlanFiltering)]
+    bridge_vlans {
+        members_of_one_vlan_reach_each_other_and_the_gateway,
+        members_of_another_vlan_reach_their_own_only,
+        no_tag_leads_into_another_vlan,
+        vlans_are_put_right,
+        numbers_and_bridges_that_do_not_fit_are_refused,
+        #[needs(Vlan8021q)] a_trunk_of_others_is_left_as_it_is,
+        at_every_call_of_attach,
+    }
     matrix {
         everybody_reaches_whom_they_should,
         it_sees_every_door_that_was_opened,

@@ -10,13 +10,22 @@ pub(crate) enum Need {
     Netem,
     Sctp,
     Vlan8021q,
+    VlanFiltering,
     Vrf,
     Wireguard,
 }
 
 impl Need {
-    pub(crate) const ALL: [Need; 7] =
-        [Need::Dummy, Need::Ipvlan, Need::Netem, Need::Sctp, Need::Vlan8021q, Need::Vrf, Need::Wireguard];
+    pub(crate) const ALL: [Need; 8] = [
+        Need::Dummy,
+        Need::Ipvlan,
+        Need::Netem,
+        Need::Sctp,
+        Need::Vlan8021q,
+        Need::VlanFiltering,
+        Need::Vrf,
+        Need::Wireguard,
+    ];
 
     /// As it is spoken of, and where the kernel has modules, the name of its module.
     fn name(self) -> &'static str {
@@ -26,6 +35,7 @@ impl Need {
             Need::Netem => "sch_netem",
             Need::Sctp => "sctp",
             Need::Vlan8021q => "8021q",
+            Need::VlanFiltering => "VLAN filtering of bridges",
             Need::Vrf => "vrf",
             Need::Wireguard => "wireguard",
         }
@@ -39,6 +49,7 @@ impl Need {
             Need::Netem => "tc qdisc add dev veth root netem delay 1ms",
             Need::Sctp => "python3 -c 'from socket import *; socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP)'",
             Need::Vlan8021q => "ip link add it link veth type vlan id 7",
+            Need::VlanFiltering => "ip link add it type bridge vlan_filtering 1",
             Need::Vrf => "ip link add it type vrf table 7",
             Need::Wireguard => "ip link add it type wireguard",
         }

@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod answers;
 pub(crate) mod attach;
+pub(crate) mod bridge_vlans;
 pub(crate) mod catalogue;
 pub(crate) mod coexist;
 pub(crate) mod crash;
@@ -31,6 +32,7 @@ pub(crate) mod lane;
 pub(crate) mod links;
 pub(crate) mod many;
 pub(crate) mod names;
+pub(crate) mod pairs;
 pub(crate) mod ports;
 pub(crate) mod races;
 pub(crate) mod rates;
@@ -44,6 +46,7 @@ pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod senders;
 pub(crate) mod tables;
+pub(crate) mod their_bridge;
 pub(crate) mod uplink;
 pub(crate) mod vlan_parents;
 

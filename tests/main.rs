@@ -8,6 +8,7 @@ mod support;
 
 mod api;
 mod bad_input;
+mod bridges;
 mod cli;
 mod docs;
 mod keeper;

@@ -9,7 +9,7 @@ use super::World;
 /// link with IPv6 and to a host that forwards, which stays on once it was needed.
 const LOOK: &str = r#"
 section() { echo "@@ $1"; }
-section link; ip -o -d link | sed -E 's/(hello|tcn|topology_change|gc)_timer +[0-9.]+//g'
+section link; ip -o -d link | sed -E 's/[a-z_]+_timer +[0-9.]+//g'
 section address; ip -o addr | grep -v fe80::
 section route; ip -4 route show table all
 section 'route 6'; ip -6 route show table all | grep -vE '^anycast|fe80::|ff00::/8'

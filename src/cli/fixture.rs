@@ -206,6 +206,7 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         network: "front".into(),
         network_id: "0123456789abcdef0011223344556677".into(),
         mac: "02:00:00:00:00:01".into(),
+        vlan: None,
         addresses: vec!["10.9.0.129/24".into(), "fd00:9::2/64".into()],
         gateways: vec!["10.9.0.1".into(), "fd00:9::1".into()],
         default_route: true,

@@ -33,6 +33,10 @@ pub(crate) struct JoinArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     gw_priority: Option<i32>,
 
+    /// Its VLAN on the network's bridge, instead of the network's own
+    #[arg(long, value_name = "NUMBER")]
+    vlan: Option<u16>,
+
     #[command(flatten)]
     pub(crate) rates: RateArgs,
 }
@@ -81,6 +85,7 @@ impl JoinArgs {
             mac: self.mac.or(join.mac),
             aliases,
             gw_priority: self.gw_priority.unwrap_or(join.gw_priority),
+            vlan: self.vlan.or(join.vlan),
             ..join
         }
     }

@@ -9,18 +9,20 @@ use std::net::IpAddr;
 use crate::endpoint::{Endpoint, Interface};
 use crate::family::Family;
 use crate::kernel::Uplink;
-use crate::medium::Medium;
+use crate::medium::{Bridge, Medium, VlanId};
 use crate::name::Id;
 use crate::network::{Network, Subnet};
 use crate::place::Place;
 use crate::plan::Change;
 use crate::state::{Link, LinkKey, Route, State, SysctlKey};
 
-/// What a host needs before its first network: the firewall's frame, and packets forwarded.
-pub fn host(place: Place, ipv6: bool) -> State {
+/// What a host needs before its first network: the firewall's frame, and packets forwarded where it is a gateway.
+pub fn host(place: Place, forwards: bool, ipv6: bool) -> State {
     let mut state = State::default();
     state.frames.insert(place);
-    state.set_sysctl(place, "net/ipv4/ip_forward", "1");
+    if forwards {
+        state.set_sysctl(place, "net/ipv4/ip_forward", "1");
+    }
     if ipv6 {
         state.set_sysctl(place, "net/ipv6/conf/all/forwarding", "1");
     }
@@ -42,13 +44,13 @@ pub fn keep_learning(place: Place, uplinks: &[Uplink]) -> Vec<Change> {
 /// The network's own fragment.
 pub fn network(network: &Network) -> State {
     match &network.medium {
-        Medium::Bridge(_) => bridge::network(network),
+        Medium::Bridge(its) => bridge::network(network, its),
         Medium::Direct(its) => direct::network(network, its),
-        Medium::Pair => State::default(),
+        Medium::Pair => bridge::network(network, &Bridge::default()),
     }
 }
 
-/// Whether the host has a firewall for it, and forwards its packets.
+/// Whether the host has a firewall for it: for its packets, or on a bridge of others for its members' senders.
 pub fn passes_the_host(network: &Network) -> bool {
     match &network.medium {
         Medium::Bridge(_) | Medium::Pair => true,
@@ -64,9 +66,17 @@ pub fn host_routes(network: &Network, interface: &Interface) -> Vec<Route> {
 /// One endpoint's fragment on the network, but for its default route, which depends on its other interfaces.
 pub fn interface(network: &Network, endpoint: &Endpoint, interface: &Interface) -> State {
     match &network.medium {
-        Medium::Bridge(_) => bridge::interface(network, endpoint, interface),
+        Medium::Bridge(its) => bridge::interface(network, its, endpoint, interface),
         Medium::Direct(its) => direct::interface(network, its, endpoint, interface),
-        Medium::Pair => State::default(),
+        Medium::Pair => bridge::interface(network, &Bridge::default(), endpoint, interface),
+    }
+}
+
+/// The VLAN that an interface is in on its bridge, as far as we say it.
+pub fn vlan(network: &Network, interface: &Interface) -> Option<VlanId> {
+    match &network.medium {
+        Medium::Bridge(medium) => bridge::vlan(medium, interface),
+        Medium::Direct(_) | Medium::Pair => None,
     }
 }
 
@@ -123,7 +133,7 @@ enum Way {
 }
 
 fn way(interface: &Interface, network: &Network, family: Family) -> Option<Way> {
-    if network.internal {
+    if network.internal || bridge::is_apart(network, interface) {
         return None;
     }
     let address = interface.address(family)?;

@@ -6,6 +6,7 @@ use ipnetwork::IpNetwork;
 
 use crate::family::Family;
 use crate::mac::Mac;
+use crate::medium::VlanId;
 use crate::name::{Id, LinkName, Name};
 use crate::place::Place;
 use crate::port::Published;
@@ -40,6 +41,8 @@ pub struct Interface {
     /// The other end, on the bridge.
     pub port: LinkName,
     pub mac: Mac,
+    /// Its own VLAN, where that is not left to the network.
+    pub vlan: Option<VlanId>,
     /// Each with the prefix length of its subnet.
     pub addresses: Vec<IpNetwork>,
     /// The default route goes by the interface with the highest.

@@ -300,9 +300,9 @@ pub enum Match {
     Icmp6,
     /// `icmpv6 type N`
     Icmp6Type(u8),
-    /// `meta protocol ip udp sport N`
+    /// `ether type ip udp sport N`
     UdpFrom4(u16),
-    /// `meta protocol ip6 udp sport N`
+    /// `ether type ip6 udp sport N`
     UdpFrom6(u16),
     /// `iifname . ether saddr . ip saddr @set`
     Sender4(Set),

@@ -51,6 +51,9 @@ pub trait Kernel: Send + Sync {
     /// failure means that it could not be asked. Nothing that is there is touched.
     fn can(&self, feature: Feature) -> Result<()>;
 
+    /// The link that a host sends by to an address. None where it has no way there.
+    fn way_to(&self, place: Place, address: IpAddr) -> Result<Option<LinkName>>;
+
     /// Everything in scope that bears our mark.
     fn observe(&self, scope: &Scope) -> Result<State>;
 
@@ -161,6 +164,11 @@ pub enum Sort {
     /// A macvlan or ipvlan card itself, of this link.
     Card(LinkName),
     Vlan(LinkName, VlanId),
+    Bridge {
+        filters_vlans: bool,
+    },
+    /// A routing domain, with its table.
+    Vrf(u32),
     /// It carries no Ethernet frames.
     NoFrames,
     Other,

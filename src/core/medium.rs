@@ -13,7 +13,7 @@ pub enum Medium {
     Bridge(Bridge),
     /// Members' cards are children of a link of the host's, and the host is not on the way.
     Direct(Direct),
-    /// Two members, at the two ends of one veth pair.
+    /// Two members and a wire between them: a bridge with their two ports, which neither the host nor anybody else is on.
     Pair,
 }
 
@@ -182,6 +182,19 @@ impl Medium {
             Medium::Direct(direct) => Some(direct),
             Medium::Bridge(_) | Medium::Pair => None,
         }
+    }
+
+    /// The bridge of others that members' ports are on.
+    pub fn bridge_of_others(&self) -> Option<&Bridge> {
+        match self {
+            Medium::Bridge(bridge) => (bridge.whose == Whose::Theirs).then_some(bridge),
+            Medium::Direct(_) | Medium::Pair => None,
+        }
+    }
+
+    /// Whether its members' fate hangs on a link that is not of its own making.
+    pub fn has_parent(&self) -> bool {
+        self.direct().is_some() || self.bridge_of_others().is_some()
     }
 
     /// The link that members hang on, if it is one that has our firewall, gateway and published ports.

@@ -6,6 +6,7 @@ mod rules;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::feature::Feature;
@@ -17,7 +18,7 @@ use crate::name::LinkName;
 use crate::place::{Door, Place};
 use crate::plan::Change;
 use crate::port::{HostPort, Ports};
-use crate::state::{Kind, State, SysctlKey};
+use crate::state::{Kind, State, SysctlKey, Vlan};
 use crate::{Code, Error, Result};
 
 #[derive(Default)]
@@ -52,13 +53,15 @@ impl Default for Inner {
             ours: false,
         };
         let named = |name: &str| name.parse::<LinkName>().expect("a link name");
+        let bridge = |filters_vlans| Sort::Bridge { filters_vlans };
         let links = vec![
             HostLink { sort: Sort::Loopback, mtu: 65536, ..plain("lo", 0) },
             plain("eth0", 0xe0),
             HostLink { mtu: 9000, ..plain("eth1", 0xe1) },
             HostLink { master: Some(named("br0")), ..plain("eth2", 0xe2) },
             HostLink { up: false, ..plain("eth3", 0xe3) },
-            plain("br0", 0xb0),
+            HostLink { sort: bridge(false), ..plain("br0", 0xb0) },
+            HostLink { sort: bridge(true), ..plain("br-tag", 0xb1) },
             HostLink { sort: Sort::Wireless, ..plain("wlan0", 0xa0) },
         ];
         Inner {
@@ -112,6 +115,13 @@ impl Kernel {
     pub fn tamper(&self, with: impl FnOnce(&mut State)) {
         let mut inner = self.lock();
         with(&mut inner.state);
+        inner.watchers.iter().for_each(|(place, tell)| tell(Moved::Overrun { place: *place }));
+    }
+
+    /// The same, with links that are not ours.
+    pub fn tamper_links(&self, with: impl FnOnce(&mut Vec<HostLink>)) {
+        let mut inner = self.lock();
+        with(&mut inner.links);
         inner.watchers.iter().for_each(|(place, tell)| tell(Moved::Overrun { place: *place }));
     }
 
@@ -188,10 +198,12 @@ impl Seam for Kernel {
                 Kind::Stem { .. } | Kind::Card { .. } | Kind::Loopback => return None,
                 Kind::Shim { parent, .. } => Sort::Card(parent.clone()),
                 Kind::Vlan { of, id } => Sort::Vlan(of.clone(), *id),
-                Kind::Bridge | Kind::Port { .. } | Kind::Island { .. } => Sort::Other,
+                Kind::Bridge => Sort::Bridge { filters_vlans: link.vlan != Vlan::None },
+                Kind::Port { .. } | Kind::Island { .. } => Sort::Other,
             };
             let (name, up, mtu) = (key.name.clone(), link.up, link.mtu);
-            Some(HostLink { name, mtu, mac: link.mac, up, sort, master: link.master.clone(), ours: true })
+            let master = link.master.as_ref().map(|master| master.name.clone());
+            Some(HostLink { name, mtu, mac: link.mac, up, sort, master, ours: true })
         });
         Ok(inner.links.iter().cloned().chain(ours).collect())
     }
@@ -205,6 +217,14 @@ impl Seam for Kernel {
             true => Err(feature.missing("it was taken away")),
             false => Ok(()),
         }
+    }
+
+    fn way_to(&self, _: Place, address: IpAddr) -> Result<Option<LinkName>> {
+        let facts = &self.lock().facts;
+        let own = facts.addresses.iter().map(|(link, net)| (net, Some(link)));
+        let all = own.chain(facts.routes.iter().map(|(link, net)| (net, link.as_ref())));
+        let best = all.filter(|(net, _)| net.contains(address)).max_by_key(|(net, _)| net.prefix());
+        Ok(best.and_then(|(_, link)| link.cloned()))
     }
 
     fn observe(&self, scope: &Scope) -> Result<State> {

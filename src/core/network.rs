@@ -131,7 +131,7 @@ impl Mtu {
     }
 }
 
-/// A prefix with its gateway inside it, and what the user said about its addresses.
+/// A prefix, its gateway inside it where it has one, and what the user said about its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subnet {
     net: IpNetwork,
@@ -236,7 +236,8 @@ impl Subnet {
         &self.aux
     }
 
-    /// True for an address that a member could have: inside, and neither the network's nor the broadcast address.
+    /// True for an address that a member could have: inside, and neither the network's nor the broadcast address, which a
+    /// subnet of two has not.
     pub fn holds(&self, address: IpAddr) -> bool {
         self.net.contains(address)
             && (is_pair(self.net)
@@ -415,6 +416,20 @@ mod tests {
             "192.168.0.0/16",
         ] {
             assert_eq!(subnet(net, None, None).unwrap().net().to_string(), net);
+        }
+    }
+
+    #[test]
+    fn two_addresses_are_enough_without_a_gateway() {
+        for net in ["10.9.0.0/31", "10.9.0.0/30", "fd00:9::/127"] {
+            let net = prefix(net).unwrap();
+            let subnet = Subnet::isolated(net, None, None, BTreeMap::new()).unwrap();
+            assert_eq!(subnet.gateway(), None);
+            assert!(net.iter().filter(|ip| subnet.holds(*ip)).count() >= 2, "{net}");
+        }
+        for net in ["10.9.0.0/32", "fd00:9::/128", "10.9.0.1/31"] {
+            let refused = Subnet::isolated(prefix(net).unwrap(), None, None, BTreeMap::new()).unwrap_err();
+            assert_eq!(refused.code, Code::InvalidSubnet, "{net}");
         }
     }
 

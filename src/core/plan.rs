@@ -125,6 +125,13 @@ pub fn diff(seen: &State, wanted: &State) -> Vec<Change> {
         Kind::Shim { .. } => 1,
         Kind::Port { .. } | Kind::Stem { .. } | Kind::Card { .. } => 2,
     };
+    // A bridge filters by VLAN before a port comes that is to be in one.
+    let refiltered = |key: &LinkKey, link: &Link| {
+        let now = seen.links.get(key).filter(|_| stays(key));
+        link.kind == Kind::Bridge && now.is_some_and(|now| now.vlan != link.vlan)
+    };
+    let bridges = wanted.links.iter().filter(|(key, link)| refiltered(key, link));
+    plan.extend(bridges.map(|(key, link)| Change::SetLink { key: key.clone(), link: link.clone() }));
     let mut fresh: Vec<_> = wanted.links.iter().filter(|(key, _)| !stays(key)).collect();
     fresh.sort_by_key(|(_, link)| rank(link));
     for (key, link) in fresh {
@@ -161,7 +168,7 @@ pub fn diff(seen: &State, wanted: &State) -> Vec<Change> {
             Some(now) if stays(key) => now.satisfies(link),
             _ => link.kind != Kind::Loopback && link.born().satisfies(link),
         };
-        if !settled {
+        if !settled && !refiltered(key, link) {
             plan.push(Change::SetLink { key: key.clone(), link: link.clone() });
         }
     }
@@ -277,7 +284,8 @@ impl Change {
     /// True for a step that is about a link, or makes another a port of it, or hang on it.
     pub fn builds_on(&self, link: &LinkKey) -> bool {
         let port_of = |port: &LinkKey, of: &Link| {
-            let hangs_on = of.kind.parent() == Some(&link.name) || of.master.as_ref() == Some(&link.name);
+            let master = of.master.as_ref().map(|master| &master.name);
+            let hangs_on = of.kind.parent() == Some(&link.name) || master == Some(&link.name);
             port.place == link.place && hangs_on
         };
         match self {

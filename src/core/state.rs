@@ -10,7 +10,7 @@ use ipnetwork::IpNetwork;
 
 use crate::firewall::Element;
 use crate::mac::Mac;
-use crate::medium::{How, VlanId};
+use crate::medium::{How, VlanId, Whose};
 use crate::name::{Id, LinkName};
 use crate::place::Place;
 use crate::port::HostPort;
@@ -46,12 +46,14 @@ pub struct Link {
     pub kind: Kind,
     /// Who it belongs to: the network of a bridge, the endpoint of a port. Written to the link's alias.
     pub owner: Option<Id>,
+    /// 0 where it is the bridge's, whatever that is: a port that asked for less would take it from a bridge of others.
     pub mtu: u32,
     pub up: bool,
     /// None where any address will do.
     pub mac: Option<Mac>,
-    /// The bridge that this link is a port of.
-    pub master: Option<LinkName>,
+    /// What this link is a port of.
+    pub master: Option<Master>,
+    pub vlan: Vlan,
     /// An isolated port reaches the bridge itself and no other isolated port.
     pub isolated: bool,
     /// A hairpin port gets back what it sent to itself by way of a translated address.
@@ -60,6 +62,25 @@ pub struct Link {
     pub gso: Option<u32>,
     /// The most that leaves by it.
     pub rate: Option<Rate>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Master {
+    pub name: LinkName,
+    /// A stranger that has the name of ours gets no port of ours, nor the reverse.
+    pub whose: Whose,
+}
+
+/// What a bridge or a port of one has to do with VLANs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Vlan {
+    /// Of a bridge: it takes no notice of them. Of a port: whatever its bridge gives to ports.
+    #[default]
+    None,
+    /// Of a bridge: it filters, and itself is in this one and no other, untagged. Of a port: the same.
+    In(VlanId),
+    /// Never wanted: several, or none, or tagged, as another hand has made it.
+    Mixed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,6 +231,7 @@ impl Link {
             up: false,
             mac: None,
             master: None,
+            vlan: Vlan::None,
             isolated: false,
             hairpin: false,
             gso: None,
@@ -222,19 +244,22 @@ impl Link {
     }
 
     /// The link as adding it leaves it. A port may be up at once, for nothing passes before its card is up;
-    /// an isolated or shaped one may not, for that can only be asked of a port that exists.
+    /// one that is isolated, shaped or in a VLAN may not, for that can only be asked of a port that exists.
     pub fn born(&self) -> Link {
-        let up = match self.kind {
-            Kind::Port { .. } => self.up && !self.isolated && self.rate.is_none(),
-            Kind::Stem { .. } => self.up,
+        let (up, vlan) = match self.kind {
+            Kind::Port { .. } => {
+                let plain = !self.isolated && self.rate.is_none() && self.vlan == Vlan::None;
+                (self.up && plain, Vlan::None)
+            }
+            Kind::Stem { .. } => (self.up, self.vlan),
             Kind::Loopback
             | Kind::Bridge
             | Kind::Card { .. }
             | Kind::Shim { .. }
             | Kind::Vlan { .. }
-            | Kind::Island { .. } => false,
+            | Kind::Island { .. } => (false, self.vlan),
         };
-        Link { up, isolated: false, hairpin: false, rate: None, ..self.clone() }
+        Link { up, vlan, isolated: false, hairpin: false, rate: None, ..self.clone() }
     }
 
     /// True where this link, as seen, is as wanted. What is wanted as None is not compared.
@@ -247,11 +272,24 @@ impl Link {
             && (wanted.mtu == Link::ANY_MTU || self.mtu == wanted.mtu)
             && self.up == wanted.up
             && self.master == wanted.master
+            && (self.vlan == wanted.vlan || (wanted.master.is_some() && wanted.vlan == Vlan::None))
             && self.isolated == wanted.isolated
             && self.hairpin == wanted.hairpin
             && self.rate == wanted.rate
             && (wanted.mac.is_none() || self.mac == wanted.mac)
             && (wanted.gso.is_none() || self.gso == wanted.gso)
+    }
+}
+
+impl Master {
+    pub fn ours(name: LinkName) -> Master {
+        Master { name, whose: Whose::Ours }
+    }
+}
+
+impl From<Option<VlanId>> for Vlan {
+    fn from(vlan: Option<VlanId>) -> Vlan {
+        vlan.map_or(Vlan::None, Vlan::In)
     }
 }
 
@@ -282,7 +320,12 @@ impl fmt::Display for Link {
             write!(f, " address {mac}")?;
         }
         if let Some(master) = &self.master {
-            write!(f, " master {master}")?;
+            write!(f, " master {}", master.name)?;
+        }
+        match self.vlan {
+            Vlan::None => (),
+            Vlan::In(vlan) => write!(f, " vlan {vlan}")?,
+            Vlan::Mixed => write!(f, " vlans of another hand")?,
         }
         if self.isolated {
             write!(f, " isolated on")?;

@@ -10,7 +10,9 @@ use crate::endpoint::{Endpoint, Guard, Interface};
 use crate::family::Family;
 use crate::kernel::{Kernel as _, Scope};
 use crate::mac::Mac;
-use crate::medium::{Direct, How, IpvlanFlag, IpvlanMode, MacvlanMode, Medium, Parent, Shim, VlanId};
+use crate::medium::{
+    Bridge, Direct, How, IpvlanFlag, IpvlanMode, MacvlanMode, Medium, Parent, Shim, VlanId, Whose,
+};
 use crate::memory::Kernel;
 use crate::name::{Id, Name};
 use crate::network::{Gateway, Gateways, Ipam, Isolation, Mtu, Neighbours, Network, Subnet, prefix};
@@ -18,7 +20,7 @@ use crate::place::Place;
 use crate::plan::diff;
 use crate::port::{At, Ports, Protocol, Published};
 use crate::rate::Rate;
-use crate::state::State;
+use crate::state::{State, Vlan};
 
 /// What a host could be asked to hold: networks, and endpoints on some of them.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ struct World {
 impl World {
     fn state(&self) -> State {
         let find = |id: Id| self.networks.iter().find(|n| n.id == id);
-        let mut all = driver::host(Kernel::HOST, true);
+        let mut all = driver::host(Kernel::HOST, true, true);
         all.extend(self.networks.iter().map(driver::network).collect());
         for endpoint in &self.endpoints {
             for interface in &endpoint.interfaces {
@@ -46,7 +48,7 @@ impl World {
 }
 
 /// A bridge, or a link to hang on. What shares a parent goes together, as a host's networks do.
-fn medium(n: u8, kind: u8, yes: [bool; 3], net: IpNetwork) -> Medium {
+fn medium(n: u8, kind: u8, yes: [bool; 3], net: IpNetwork, vlan: Option<VlanId>) -> Medium {
     let id = Id(n.into());
     let parent = |link: &str, vlan| Some(Parent { link: link.parse().unwrap(), vlan });
     let modes = [MacvlanMode::Bridge, MacvlanMode::Private, MacvlanMode::Vepa];
@@ -54,7 +56,9 @@ fn medium(n: u8, kind: u8, yes: [bool; 3], net: IpNetwork) -> Medium {
     let shim = Shim { link: Network::shim_name(id), addresses: vec![member(net, 200)] };
     let host_access = yes[0].then_some(shim);
     let (parent, how) = match kind {
-        0..3 => return Medium::default(),
+        0..3 => return Medium::Bridge(Bridge { whose: Whose::Ours, vlan, vrf: None }),
+        9..11 => return Medium::Bridge(Bridge { whose: Whose::Theirs, vlan, vrf: None }),
+        11 => return Medium::Pair,
         3 => (parent("eth0", None), macvlan),
         4 => (parent("eth1", None), How::Ipvlan(IpvlanMode::L2, IpvlanFlag::Bridge)),
         5 => (parent("br0", None), How::Ipvlan(IpvlanMode::L3, IpvlanFlag::Bridge)),
@@ -73,8 +77,9 @@ fn medium(n: u8, kind: u8, yes: [bool; 3], net: IpNetwork) -> Medium {
 fn network(n: u8) -> impl Strategy<Value = Network> {
     let isolation = prop_oneof![Just(Isolation::Open), Just(Isolation::Published), Just(Isolation::Strict)];
     let neighbours = prop_oneof![Just(Neighbours::Open), Just(Neighbours::Isolated)];
-    (isolation, neighbours, any::<[bool; 3]>(), 1300u32..1500, 0u8..9).prop_map(
-        move |(isolation, neighbours, yes, mtu, kind)| {
+    let vlan = prop_oneof![2 => Just(None), 1 => (10u16..12).prop_map(|n| VlanId::new(n).ok())];
+    (isolation, neighbours, any::<[bool; 3]>(), 1300u32..1500, (0u8..12, vlan)).prop_map(
+        move |(isolation, neighbours, yes, mtu, (kind, vlan))| {
             let name: Name = format!("net{n}").parse().unwrap();
             let subnet =
                 |text: String| Subnet::new(prefix(&text).unwrap(), None, None, BTreeMap::new()).unwrap();
@@ -82,15 +87,20 @@ fn network(n: u8) -> impl Strategy<Value = Network> {
             if yes[0] {
                 subnets.push(subnet(format!("fd00:{n:x}::/64")));
             }
+            let medium = medium(n, kind, yes, subnets[0].net(), vlan);
             Network {
                 id: Id(n.into()),
-                bridge: match medium(n, kind, yes, subnets[0].net()).direct().and_then(|d| d.parent.clone()) {
-                    Some(parent) => parent.link,
-                    None => Network::bridge_name(&name, Id(n.into())),
+                bridge: match &medium {
+                    Medium::Direct(Direct { parent: Some(parent), .. }) => parent.link.clone(),
+                    // One of those that every kernel in memory has from the start.
+                    Medium::Bridge(Bridge { whose: Whose::Theirs, .. }) => "br-tag".parse().unwrap(),
+                    Medium::Bridge(_) | Medium::Direct(_) | Medium::Pair => {
+                        Network::bridge_name(&name, Id(n.into()))
+                    }
                 },
                 name,
                 host: Kernel::HOST,
-                medium: medium(n, kind, yes, subnets[0].net()),
+                medium,
                 ipam: Ipam::Pools,
                 subnets,
                 routes: Vec::new(),
@@ -118,6 +128,7 @@ fn endpoint(n: u8, networks: &[Network], joined: &[bool], priority: i32, publish
         card: format!("eth{i}").parse().unwrap(),
         port: Interface::port_name(Id(u128::from(n) << 120 | network.id.0 << 112)),
         mac: Mac::local((u64::from(n) << 16) + (1 << 8) + i as u64),
+        vlan: None,
         addresses: network.subnets.iter().map(|s| member(s.net(), n)).collect(),
         gw_priority: priority * i as i32,
         rate_in: (priority == 0).then(|| Rate::new(1_000_000).unwrap()),
@@ -221,7 +232,12 @@ fn reaches(machine: &Kernel, wanted: &State) {
     now.links.retain(|key, _| key.name.as_str() != "lo");
     wanted.links.retain(|key, _| key.name.as_str() != "lo");
     for (key, link) in &mut now.links {
-        link.gso = link.gso.filter(|_| wanted.links.get(key).is_some_and(|w| w.gso.is_some()));
+        let wish = wanted.links.get(key);
+        link.gso = link.gso.filter(|_| wish.is_some_and(|w| w.gso.is_some()));
+        // A port that is in no VLAN of ours has whatever its bridge gives it.
+        if wish.is_some_and(|w| w.master.is_some() && w.vlan == Vlan::None) {
+            link.vlan = Vlan::None;
+        }
     }
     assert_eq!(now, wanted);
 }

@@ -24,6 +24,7 @@ mod relay;
 mod seat;
 mod subnets;
 mod system;
+mod theirs;
 
 use std::io::Read;
 use std::path::PathBuf;

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::sockets::Listening;
+use bowline_core::driver::published::{Clients, Relay};
 use bowline_core::place::Place;
 use bowline_core::port::{HostPort, Protocol};
 use bowline_core::{Code, Error, Result};
@@ -90,6 +91,7 @@ struct Held<S> {
 struct Way {
     port: HostPort,
     to: SocketAddr,
+    clients: Clients,
     dial: Arc<dyn Dial>,
     shared: Arc<Shared>,
 }
@@ -121,13 +123,14 @@ impl Relays {
         &self,
         key: Key,
         socket: Listening,
-        to: SocketAddr,
+        to: impl Into<Relay>,
         dial: Arc<dyn Dial>,
     ) -> Result<()> {
         let (place, port) = key;
+        let Relay { to, clients } = to.into();
         let what = || format!("relay {port} in {place} to {to}");
         let failed = |error: io::Error| Error::new(Code::Kernel, what()).because(error);
-        let way = Way { port, to, dial, shared: self.shared.clone() };
+        let way = Way { port, to, clients, dial, shared: self.shared.clone() };
         // Sockets find the runtime that watches them by this.
         let _inside = self.handle.enter();
         let (_closed, closed) = mpsc::channel();
@@ -172,9 +175,13 @@ impl Relays {
 }
 
 impl Way {
-    /// From IPv4 to IPv4 is for the kernel, and its filters; what they did not let through gets in by no back door.
     fn admits(&self, client: IpAddr) -> bool {
-        !(client.to_canonical().is_ipv4() && self.to.ip().to_canonical().is_ipv4())
+        match self.clients {
+            Clients::All => true,
+            Clients::Untranslated => {
+                !(client.to_canonical().is_ipv4() && self.to.ip().to_canonical().is_ipv4())
+            }
+        }
     }
 
     /// Off the event loop, since a namespace may have to be entered first.

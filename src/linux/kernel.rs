@@ -13,6 +13,7 @@ pub(crate) mod link;
 mod mark;
 mod observe;
 mod parents;
+mod port;
 pub(crate) mod rate;
 mod sights;
 mod stems;
@@ -23,7 +24,7 @@ mod watch;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -323,6 +324,10 @@ impl bowline_core::kernel::Kernel for Kernel {
     fn follow(&self, place: Place, links: &BTreeSet<LinkName>) -> Result<()> {
         let host = self.host_or_closed(place)?;
         host.parents().map_or(Ok(()), |parents| parents.follow(&host, links))
+    }
+
+    fn way_to(&self, place: Place, address: IpAddr) -> Result<Option<LinkName>> {
+        self.host_or_closed(place)?.route(|route| facts::way_to(route, address))
     }
 
     fn observe(&self, scope: &Scope) -> Result<State> {

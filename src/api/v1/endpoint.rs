@@ -162,6 +162,9 @@ pub struct Interface {
     pub network: String,
     pub network_id: String,
     pub mac: String,
+    /// Its VLAN on the bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
     /// Each with the prefix length of its subnet.
     pub addresses: Vec<String>,
     /// The gateways of its subnets; empty on an internal network.

@@ -92,7 +92,7 @@ pub enum Driver {
     Macvlan,
     /// Cards that share the MAC of a link of the host's.
     Ipvlan,
-    /// Two members, at the two ends of one veth pair.
+    /// Two members, and a wire between them that nobody else is on.
     P2p,
     /// A namespace with a loopback and nothing else: the network named `none`.
     None,
@@ -168,7 +168,7 @@ pub enum Gso {
 pub struct SubnetSpec {
     /// Such as 10.9.0.0/24 or fd00:9::/64
     pub cidr: String,
-    /// When left out: of a bridge the first address, or none with gateway mode `isolated`; of macvlan and ipvlan none.
+    /// When left out: the first address of a bridge of ours, but none with gateway mode `isolated`; of anything else none.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub gateway: Option<IpAddr>,

@@ -46,6 +46,7 @@ fn interface(addresses: &[&str], aliases: &[&str]) -> Interface {
         network: "front".into(),
         network_id: "0".repeat(32),
         mac: "02:00:00:00:00:01".into(),
+        vlan: None,
         addresses: addresses.iter().map(ToString::to_string).collect(),
         gateways: Vec::new(),
         default_route: true,

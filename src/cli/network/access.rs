@@ -1,9 +1,19 @@
 //! Who reaches the members of a network, and how they appear outside, in words.
 
-use bowline_api::v1::{GatewayMode, Isolation, Network};
+use bowline_api::v1::{Driver, GatewayMode, Isolation, Network};
 use bowline_core::family::Family;
 
 pub(super) fn sentence(network: &Network) -> String {
+    if network.driver == Driver::P2p {
+        return "its two members reach each other, and nothing else".to_string();
+    }
+    if network.parent.is_some() {
+        return match network.icc {
+            true => "members are reached at their own addresses, at every port, as far as the bridge leads",
+            false => "members do not reach one another; all else reaches them, as far as the bridge leads",
+        }
+        .to_string();
+    }
     if network.internal {
         return match network.icc {
             true => "members reach one another, and nothing outside".to_string(),

@@ -7,7 +7,7 @@ use bowline_api::v1::{self, CreateNetwork, StaticRoute};
 use bowline_core::Result;
 use clap::{Args, ValueEnum};
 
-use super::pair;
+use super::{pair, view};
 use crate::exit;
 use crate::io::Io;
 use crate::namespace::Namespace;
@@ -22,6 +22,9 @@ Examples:
   bowline network create lab --ipv6 --gateway-mode-ipv6 routed     IPv6 without translation
   bowline network create lan -d macvlan --parent eth0 --subnet 192.168.1.0/24 --gateway 192.168.1.1 --ip-range 192.168.1.192/27
   bowline network create guests -d macvlan --parent eth0.10 --ipam dhcp
+  bowline network create lan --parent br-lan --subnet 192.168.1.0/24 --gateway 192.168.1.1     on a bridge that is there
+  bowline network create office --vlan 10            a bridge that keeps members of other VLANs apart
+  bowline network create wire -d p2p --subnet 10.9.0.0/31
   bowline network create front --dry-run             what it would do to the kernel
 
 Gateways, ranges and auxiliary addresses go to the subnet that contains them.";
@@ -178,7 +181,7 @@ enum Driver {
     Macvlan,
     /// Cards that share the MAC of a link of the host's
     Ipvlan,
-    /// Two members, at the two ends of one veth pair
+    /// Two members, and a wire between them that nobody else is on
     P2p,
 }
 
@@ -240,8 +243,7 @@ pub(super) fn execute(args: CreateArgs, session: &Session, io: &mut Io<'_>) -> R
     }
     if !quiet {
         for subnet in &made.subnets {
-            let gateway = super::view::gateway(subnet);
-            io.note(session, &format!("{}: subnet {}, {gateway}", made.name, subnet.cidr));
+            io.note(session, &format!("{}: subnet {}, {}", made.name, subnet.cidr, view::gateway(subnet)));
         }
     }
     Ok(exit::OK)

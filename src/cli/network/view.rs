@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bowline_api::v1::{
-    Driver, GatewayMode, Gso, Isolation, Member, Network, ParentState, Port, SubnetStatus,
+    Driver, GatewayMode, Gso, Ipam, Isolation, Member, Network, ParentState, Port, SubnetStatus,
 };
 
 use super::access::{self, mode, modes};
@@ -71,10 +71,12 @@ fn flags(network: &Network) -> Vec<String> {
         Some(ParentState::Missing) => Some("parent-missing"),
         Some(ParentState::Up) | None => None,
     };
+    let is_wire = network.driver == Driver::P2p;
+    let vlan = network.vlan.map(|vlan| format!("vlan={vlan}"));
     let plain = [
         amiss,
         network.host_access.then_some("host-access"),
-        network.internal.then_some("internal"),
+        (network.internal && !is_wire).then_some("internal"),
         network.subnets.iter().any(SubnetStatus::is_ipv6).then_some("ipv6"),
         isolation,
         (!network.icc).then_some("no-icc"),
@@ -82,11 +84,11 @@ fn flags(network: &Network) -> Vec<String> {
         (!network.dns).then_some("no-dns"),
         gso,
     ];
-    let modes = modes(network).into_iter().filter(|(_, mode)| *mode != GatewayMode::Nat);
+    let modes = modes(network).into_iter().filter(|(_, mode)| *mode != GatewayMode::Nat && !is_wire);
     let modes = modes.map(|(family, its)| format!("{}={}", family.to_string().to_lowercase(), mode(its)));
     let trusted = network.trusted_interfaces.iter().map(|name| format!("trusted={name}"));
     let plain = plain.into_iter().flatten().map(str::to_string);
-    parent.into_iter().chain(plain).chain(modes).chain(trusted).collect()
+    parent.into_iter().chain(vlan).chain(plain).chain(modes).chain(trusted).collect()
 }
 
 /// `eth0, mode bridge, up`
@@ -100,6 +102,7 @@ fn parent(network: &Network) -> String {
         None => "",
     };
     match &network.parent {
+        Some(parent) if network.driver == Driver::Bridge => format!("{parent}, made by others{state}"),
         Some(parent) => format!("{parent}, mode {mode}{state}"),
         None => format!("none: the network leads nowhere; mode {mode}"),
     }
@@ -129,8 +132,14 @@ pub(super) fn card(network: &Network, ports: &[Port], screen: &Screen) -> String
         0 => line("driver", driver(network.driver)),
         mtu => line("driver", &format!("{}{bridge}, MTU {mtu}{}", driver(network.driver), gso(network))),
     }
-    if matches!(network.driver, Driver::Macvlan | Driver::Ipvlan) {
+    if matches!(network.driver, Driver::Macvlan | Driver::Ipvlan) || network.parent.is_some() {
         line("parent", &parent(network));
+    }
+    if let Some(vlan) = network.vlan {
+        line("vlan", &format!("{vlan}, of members that do not say another"));
+    }
+    if network.ipam == Ipam::None && !matches!(network.driver, Driver::None | Driver::Host) {
+        line("subnet", "none: members bring their own addresses");
     }
     if !network.host_addresses.is_empty() {
         line("host", &format!("{}: by these members reach it", network.host_addresses.join(", ")));
@@ -150,8 +159,10 @@ pub(super) fn card(network: &Network, ports: &[Port], screen: &Screen) -> String
     for route in &network.routes {
         line("route", &format!("{} by {}", route.to, route.via));
     }
-    if network.driver == Driver::Bridge {
+    if matches!(network.driver, Driver::Bridge | Driver::P2p) {
         line("access", &access::sentence(network));
+    }
+    if network.driver == Driver::Bridge {
         for (family, its) in modes(network).into_iter().filter(|(_, mode)| *mode != GatewayMode::Nat) {
             line("gateway", &format!("{family} {}: {}", mode(its), access::meaning(its)));
         }

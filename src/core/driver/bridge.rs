@@ -1,4 +1,5 @@
 //! The bridge driver: a bridge with the gateways' addresses, and for each member a veth pair whose card is born inside.
+//! A bridge of others gets the pairs' ports and nothing else.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -8,34 +9,60 @@ use crate::endpoint::{Endpoint, Guard, Interface};
 use crate::family::Family;
 use crate::firewall::Element;
 use crate::mac::Mac;
+use crate::medium::{Bridge, Medium, VlanId, Whose};
 use crate::network::{Gateway, Isolation, Neighbours, Network, Subnet};
-use crate::state::{Addr, Kind, Link, LinkKey, Route, State};
+use crate::state::{Addr, Kind, Link, LinkKey, Master, Route, State};
 
 /// The network's own fragment.
-pub(super) fn network(network: &Network) -> State {
+pub(super) fn network(network: &Network, bridge: &Bridge) -> State {
+    match bridge.whose {
+        Whose::Ours => of_ours(network, bridge),
+        Whose::Theirs => State::default(),
+    }
+}
+
+/// The VLAN that an interface is in.
+pub(super) fn vlan(bridge: &Bridge, interface: &Interface) -> Option<VlanId> {
+    interface.vlan.or(bridge.vlan)
+}
+
+/// In a VLAN of its own, where neither the host nor members of others are: what it sends leaves the bridge nowhere else.
+pub(super) fn is_apart(network: &Network, interface: &Interface) -> bool {
+    match &network.medium {
+        Medium::Bridge(bridge) => bridge.whose == Whose::Ours && vlan(bridge, interface) != bridge.vlan,
+        Medium::Direct(_) | Medium::Pair => false,
+    }
+}
+
+fn of_ours(network: &Network, bridge: &Bridge) -> State {
     let key = LinkKey::new(network.host, network.bridge.clone());
     let mut state = State::default();
     // A bridge without an address of its own takes its lowest port's, and changes it when that port leaves: its
     // neighbours would go on talking to the old one.
     let mac = Some(Mac::local(network.id.0 as u64));
     let gso = network.gso;
-    let link =
-        Link { owner: Some(network.id), up: true, mac, gso, ..Link::new(Kind::Bridge, network.mtu.bytes()) };
+    let link = Link {
+        owner: Some(network.id),
+        up: true,
+        mac,
+        gso,
+        vlan: bridge.vlan.into(),
+        ..Link::new(Kind::Bridge, network.mtu.bytes())
+    };
     state.links.insert(key.clone(), link);
 
     let on_bridge = |s: &&Subnet| network.gateways.of(s.family()) != Gateway::Isolated;
     for subnet in network.subnets.iter().filter(on_bridge) {
-        let on =
-            |gateway| IpNetwork::new(gateway, subnet.net().prefix()).expect("the prefix length of a subnet");
-        state.addrs.extend(subnet.gateway().map(|gateway| Addr { link: key.clone(), net: on(gateway) }));
+        let net = |at| IpNetwork::new(at, subnet.net().prefix()).expect("the prefix length of a subnet");
+        state.addrs.extend(subnet.gateway().map(|at| Addr { link: key.clone(), net: net(at) }));
     }
 
     // No advertisement of a member's may change the host's routes, and nothing waits for duplicate address detection.
-    let bridge = &network.bridge;
+    let name = &network.bridge;
     let ipv6_off = if network.has_ipv6() { "0" } else { "1" };
-    state.set_sysctl(network.host, format!("net/ipv6/conf/{bridge}/disable_ipv6"), ipv6_off);
-    state.set_sysctl(network.host, format!("net/ipv6/conf/{bridge}/accept_ra"), "0");
-    state.set_sysctl(network.host, format!("net/ipv6/conf/{bridge}/accept_dad"), "0");
+    state.set_sysctl(network.host, format!("net/ipv6/conf/{name}/disable_ipv6"), ipv6_off);
+    state.set_sysctl(network.host, format!("net/ipv6/conf/{name}/accept_ra"), "0");
+    state.set_sysctl(network.host, format!("net/ipv6/conf/{name}/accept_dad"), "0");
 
     state.elements.extend(elements(network).into_iter().map(|element| (network.host, element)));
     state
@@ -91,7 +118,12 @@ fn guard(interface: &Interface) -> Vec<Element> {
 }
 
 /// One endpoint's fragment on the network, but for its default route, which depends on its other interfaces.
-pub(super) fn interface(network: &Network, endpoint: &Endpoint, interface: &Interface) -> State {
+pub(super) fn interface(
+    network: &Network,
+    bridge: &Bridge,
+    endpoint: &Endpoint,
+    interface: &Interface,
+) -> State {
     let port = LinkKey::new(network.host, interface.port.clone());
     let card = LinkKey::new(endpoint.place, interface.card.clone());
     let mtu = network.mtu.bytes();
@@ -100,13 +132,14 @@ pub(super) fn interface(network: &Network, endpoint: &Endpoint, interface: &Inte
     let outer = Link {
         owner: Some(endpoint.id),
         up: true,
-        master: Some(network.bridge.clone()),
+        master: Some(Master { name: network.bridge.clone(), whose: bridge.whose }),
+        vlan: vlan(bridge, interface).into(),
         isolated: network.neighbours == Neighbours::Isolated,
         // Where `br_netfilter` is loaded, a packet that a member sends to its own published port is bridged, not routed.
-        hairpin: !endpoint.published.is_empty(),
+        hairpin: bridge.whose == Whose::Ours && !endpoint.published.is_empty(),
         gso: network.gso,
         rate: interface.rate_in,
-        ..Link::new(Kind::Port { card: card.clone() }, mtu)
+        ..Link::new(Kind::Port { card: card.clone() }, if bridge.whose == Whose::Ours { mtu } else { 0 })
     };
     let inner = Link {
         up: true,
@@ -120,6 +153,8 @@ pub(super) fn interface(network: &Network, endpoint: &Endpoint, interface: &Inte
     state.links.insert(LinkKey::loopback(endpoint.place), Link::loopback());
 
     match endpoint.guard {
+        // Which addresses are its own is known to nobody here.
+        Guard::On if interface.addresses.is_empty() => {}
         Guard::On => state.elements.extend(guard(interface).into_iter().map(|e| (network.host, e))),
         Guard::Off => {}
     }

@@ -8,18 +8,42 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnetwork::IpNetwork;
 
+use super::bridge::is_apart;
 use super::way_out;
 use crate::endpoint::{Endpoint, Interface};
 use crate::family::Family;
 use crate::firewall::Element;
+use crate::medium::{Medium, Whose};
 use crate::name::Id;
 use crate::network::{Gateway, Isolation, Neighbours, Network};
 use crate::place::Place;
 use crate::port::{At, HostPort, Protocol, Published};
 use crate::state::State;
 
-/// Ports of the host, each with the endpoint's address and port that what arrives at its socket is to be relayed to.
-pub type Relays = BTreeMap<(Place, HostPort), SocketAddr>;
+/// Ports of the host, each with where what arrives at its socket is to be relayed to.
+pub type Relays = BTreeMap<(Place, HostPort), Relay>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relay {
+    /// The endpoint's address and port.
+    pub to: SocketAddr,
+    pub clients: Clients,
+}
+
+/// Who is relayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    All,
+    /// All but those of IPv4 that come to an address of IPv4: they are for the kernel and its filters, and what these did not
+    /// let through gets in by no back door.
+    Untranslated,
+}
+
+impl From<SocketAddr> for Relay {
+    fn from(to: SocketAddr) -> Relay {
+        Relay { to, clients: Clients::Untranslated }
+    }
+}
 
 /// Where a family's translated ports lead.
 #[derive(Clone, Copy)]
@@ -62,7 +86,39 @@ pub fn host<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>
 
 /// Whether anything that is published can be reached at all.
 pub fn leads_out<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Network>) -> bool {
-    endpoint.interfaces.iter().any(|i| network(i.network).is_some_and(|n| !n.internal))
+    endpoint.interfaces.iter().any(|i| network(i.network).is_some_and(|n| way(n, i) != Way::None))
+}
+
+/// Where a port leads by a bridge of others, which the host itself must have a way to.
+pub fn by_their_bridge<'a>(
+    endpoint: &Endpoint,
+    network: impl Fn(Id) -> Option<&'a Network>,
+    at: At,
+) -> Option<(&'a Network, IpAddr)> {
+    let targets = Targets::of(endpoint, &network);
+    let translated = at.families().iter().any(|family| targets.of_family(*family).is_some());
+    let target = targets.beside.filter(|_| !translated && targets.v4.is_none() && targets.v6.is_none())?;
+    Some((target.network, target.address))
+}
+
+/// How what arrives at a port of the host gets to an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Translated,
+    /// By the host's own connection: the members' way out is another's, and answers would not come back by the host.
+    Relayed,
+    None,
+}
+
+fn way(network: &Network, interface: &Interface) -> Way {
+    match &network.medium {
+        Medium::Bridge(_) if network.internal || is_apart(network, interface) => Way::None,
+        Medium::Bridge(bridge) => match bridge.whose {
+            Whose::Ours => Way::Translated,
+            Whose::Theirs => Way::Relayed,
+        },
+        Medium::Direct(_) | Medium::Pair => Way::None,
+    }
 }
 
 /// The network by which answers go another way than by the host, where nothing leads to the host's ports.
@@ -71,7 +127,9 @@ pub fn passed_by<'a>(
     network: impl Fn(Id) -> Option<&'a Network>,
 ) -> Option<&'a Network> {
     let ways = Family::BOTH.map(|family| way_out(endpoint, &network, family).map(|(_, through)| through));
-    if ways.iter().flatten().any(|through| through.medium.is_our_bridge()) {
+    let relayed = |i: &Interface| network(i.network).is_some_and(|n| way(n, i) == Way::Relayed);
+    let by_the_host = ways.iter().flatten().any(|through| through.medium.is_our_bridge());
+    if by_the_host || endpoint.interfaces.iter().any(relayed) {
         return None;
     }
     // Who has no way out may yet be on one that could not publish.
@@ -108,7 +166,8 @@ pub fn relays<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Networ
     relayed
         .flat_map(|(published, target)| {
             published.host_ports().zip(published.ports().iter()).map(move |(port, inner)| {
-                ((target.network.host, port), SocketAddr::new(target.address, inner))
+                let to = SocketAddr::new(target.address, inner);
+                ((target.network.host, port), Relay { to, clients: target.clients() })
             })
         })
         .collect()
@@ -118,22 +177,30 @@ pub fn relays<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'a Networ
 struct Targets<'a> {
     v4: Option<Target<'a>>,
     v6: Option<Target<'a>>,
+    /// Where all of them lead if there is nothing else: by a bridge of others.
+    beside: Option<Target<'a>>,
 }
 
 impl<'a> Targets<'a> {
     fn of(endpoint: &Endpoint, network: &impl Fn(Id) -> Option<&'a Network>) -> Targets<'a> {
         let target = |family: Family| {
             let (interface, network) = way_out(endpoint, network, family)?;
-            let address = interface.address(family)?;
-            if !network.medium.is_our_bridge() {
-                return None;
-            }
+            let address = interface.address(family).filter(|_| way(network, interface) == Way::Translated)?;
             match network.gateways.of(family) {
                 Gateway::Nat | Gateway::Unprotected => Some(Target { network, address }),
                 Gateway::Routed | Gateway::Isolated => None,
             }
         };
-        Targets { v4: target(Family::V4), v6: target(Family::V6) }
+        let beside = |interface: &Interface| {
+            let network = network(interface.network).filter(|n| way(n, interface) == Way::Relayed)?;
+            let address = Family::BOTH.into_iter().find_map(|family| interface.address(family))?;
+            Some(Target { network, address })
+        };
+        Targets {
+            v4: target(Family::V4),
+            v6: target(Family::V6),
+            beside: endpoint.interfaces.iter().find_map(beside),
+        }
     }
 
     fn of_family(&self, family: Family) -> Option<Target<'a>> {
@@ -146,7 +213,7 @@ impl<'a> Targets<'a> {
     /// Where the ports are held: nowhere, if nothing leads from there to the endpoint.
     fn host(&self, at: At) -> Option<Place> {
         let own = at.families().iter().find_map(|f| self.of_family(*f));
-        own.or(self.v4).or(self.v6).map(|target| target.network.host)
+        own.or(self.v4).or(self.v6).or(self.beside).map(|target| target.network.host)
     }
 
     /// SCTP is not relayed: few kernels have it, and fewer programs.
@@ -154,13 +221,17 @@ impl<'a> Targets<'a> {
         match (published.protocol, published.at.families()) {
             (Protocol::Sctp, _) => None,
             (_, [Family::V4]) if self.v4.is_some() => None,
-            (_, [Family::V4]) => self.v6,
-            _ => self.v6.or(self.v4),
+            (_, [Family::V4]) => self.v6.or(self.beside),
+            _ => self.v6.or(self.v4).or(self.beside),
         }
     }
 }
 
 impl Target<'_> {
+    fn clients(self) -> Clients {
+        if self.network.medium.is_our_bridge() { Clients::Untranslated } else { Clients::All }
+    }
+
     /// What is relayed comes from the host, and the firewall would take it for the host's own.
     fn keeps_others_out(&self) -> bool {
         self.network.isolation == Isolation::Strict || self.network.neighbours == Neighbours::Isolated
@@ -194,7 +265,7 @@ fn translated(state: &mut State, target: Target<'_>, at: At, published: &Publish
 }
 
 fn routed(state: &mut State, network: &Network, interface: &Interface, published: &[Published]) {
-    if network.internal {
+    if way(network, interface) != Way::Translated {
         return;
     }
     for address in interface.addresses.iter().map(IpNetwork::ip) {

@@ -1,13 +1,13 @@
 //! What a change does to the state in memory, with the kernel's own rules of what may be done to what.
 
 use crate::firewall::Element;
-use crate::kernel::HostLink;
+use crate::kernel::{HostLink, Sort};
 use crate::mac::Mac;
-use crate::medium::How;
+use crate::medium::{How, Whose};
 use crate::name::LinkName;
 use crate::plan::Change;
 use crate::port::HostPort;
-use crate::state::{Kind, Link, LinkKey, State};
+use crate::state::{Kind, Link, LinkKey, State, Vlan};
 use crate::{Code, Error, Result};
 
 pub(super) fn apply(state: &mut State, strangers: &[HostLink], change: &Change) -> Result<()> {
@@ -48,7 +48,7 @@ pub(super) fn apply(state: &mut State, strangers: &[HostLink], change: &Change) 
         }
         Change::ForgetFlows { .. } => (),
         Change::AddLink { key, link, card } => add_link(state, strangers, key, link, card.as_ref())?,
-        Change::SetLink { key, link } => set_link(state, key, link)?,
+        Change::SetLink { key, link } => set_link(state, strangers, key, link)?,
         Change::DelLink { key } => del_link(state, key),
         Change::SetSysctl { key, value } => {
             state.sysctls.insert(key.clone(), value.clone());
@@ -101,8 +101,8 @@ fn add_link(
         }
         return Err(Error::new(Code::LinkExists, format!("link {key} exists and is not ours")));
     }
-    if let Some(master) = &link.master {
-        need(state, &LinkKey::new(key.place, master.clone()))?;
+    if strangers.iter().any(|stranger| stranger.name == key.name) {
+        return Err(Error::new(Code::LinkExists, format!("link {key} exists and is not ours")));
     }
     if strangers.iter().any(|stranger| stranger.name == key.name) {
         return Err(Error::new(Code::LinkExists, format!("link {key} exists and is not ours")));
@@ -113,6 +113,7 @@ fn add_link(
             return Err(refused(&format!("there is no link {parent}")));
         }
     }
+    need_master(state, strangers, key, link)?;
     match (&link.kind, card) {
         (Kind::Bridge | Kind::Vlan { .. } | Kind::Island { .. }, None) => (),
         (Kind::Shim { parent, how }, None) => fits(state, key, (parent, *how), link.mac)?,
@@ -172,7 +173,7 @@ fn fits(state: &State, key: &LinkKey, on: (&LinkName, How), mac: Option<Mac>) ->
     Ok(())
 }
 
-fn set_link(state: &mut State, key: &LinkKey, link: &Link) -> Result<()> {
+fn set_link(state: &mut State, strangers: &[HostLink], key: &LinkKey, link: &Link) -> Result<()> {
     if link.kind == Kind::Loopback {
         state.links.insert(key.clone(), Link::loopback());
         return Ok(());
@@ -180,9 +181,7 @@ fn set_link(state: &mut State, key: &LinkKey, link: &Link) -> Result<()> {
     if need(state, key)?.kind != link.kind {
         return Err(refused("a link does not change its kind"));
     }
-    if let Some(master) = &link.master {
-        need(state, &LinkKey::new(key.place, master.clone()))?;
-    }
+    need_master(state, strangers, key, link)?;
     if !link.up {
         state.routes.retain(|route| route.link != *key);
     }
@@ -200,7 +199,9 @@ fn del_link(state: &mut State, key: &LinkKey) {
         }
         Kind::Bridge => {
             let ports = state.links.iter_mut().filter(|(k, _)| k.place == key.place).map(|(_, l)| l);
-            ports.filter(|l| l.master.as_ref() == Some(&key.name)).for_each(|l| l.master = None);
+            ports
+                .filter(|l| l.master.as_ref().is_some_and(|m| m.name == key.name))
+                .for_each(|l| l.master = None);
         }
         Kind::Vlan { .. } | Kind::Island { .. } => {
             let hangs = |k: &LinkKey, l: &Link| k.place == key.place && l.kind.parent() == Some(&key.name);
@@ -213,6 +214,33 @@ fn del_link(state: &mut State, key: &LinkKey) {
             del_link(state, &other);
         }
     }
+}
+
+/// A port goes to a bridge, which is ours or not as is wanted, and to a VLAN only where the bridge filters by VLAN.
+fn need_master(state: &State, strangers: &[HostLink], key: &LinkKey, link: &Link) -> Result<()> {
+    let Some(master) = &link.master else { return Ok(()) };
+    let filters = match master.whose {
+        Whose::Ours => {
+            let bridge = need(state, &LinkKey::new(key.place, master.name.clone()))?;
+            if bridge.kind != Kind::Bridge {
+                return Err(refused(&format!("{} is no bridge", master.name)));
+            }
+            bridge.vlan != Vlan::None
+        }
+        Whose::Theirs => {
+            let none = || refused(&format!("there is no bridge {}", master.name));
+            let stranger = strangers.iter().find(|stranger| stranger.name == master.name);
+            match stranger.map(|stranger| &stranger.sort) {
+                Some(Sort::Bridge { filters_vlans }) => *filters_vlans,
+                Some(_) | None => return Err(none()),
+            }
+        }
+    };
+    if link.vlan != Vlan::None && !filters {
+        let what = format!("VLAN is not usable on {}", master.name);
+        return Err(Error::new(Code::InvalidVlan, what).because("the bridge does not filter by VLAN"));
+    }
+    Ok(())
 }
 
 fn need<'a>(state: &'a State, key: &LinkKey) -> Result<&'a Link> {

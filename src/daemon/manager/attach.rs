@@ -19,13 +19,13 @@ use bowline_core::port::Wish;
 use bowline_core::state::{LinkKey, Route, State};
 use bowline_core::{Code, Context, Error, Result};
 
-use super::Manager;
 use super::direct;
 use super::endpoints::Ticket;
 use super::keeper::{Keeper, Kept};
 use super::reaper::Dead;
 use super::relay::Beside;
 use super::seat::{More, Seat, Seated, wanted};
+use super::{Manager, medium};
 use crate::store::{EndpointRecord, FixedRecord, Life};
 
 impl Manager {
@@ -250,6 +250,8 @@ impl Manager {
             )
             .fix("leave the name out, or choose another"));
         }
+        medium::check_vlan(&of.network, ticket.vlan)?;
+        medium::has_an_end_free(of, endpoint.id)?;
         of.apart_from(endpoint)?;
         direct::alone(of, endpoint.id)?;
         direct::shapes(of, ticket.rate_in.is_some())?;
@@ -260,7 +262,11 @@ impl Manager {
             card,
             port: Interface::port_name(random),
             // Truncation is meant: 46 of the random bits.
-            mac: direct::shared_mac(of).or(ticket.mac).unwrap_or_else(|| Mac::local(random.0 as u64)),
+            mac: direct::shared_mac(of)
+                .or(ticket.mac)
+                .or_else(|| medium::mac_of_end(&of.network, &addresses))
+                .unwrap_or_else(|| Mac::local(random.0 as u64)),
+            vlan: ticket.vlan,
             addresses,
             gw_priority: ticket.gw_priority,
             rate_in: ticket.rate_in,

@@ -79,6 +79,8 @@ impl Manager {
                 | Sort::Loopback
                 | Sort::Wireless
                 | Sort::Card(_)
+                | Sort::Bridge { .. }
+                | Sort::Vrf(_)
                 | Sort::NoFrames
                 | Sort::Other => None,
             };
@@ -135,10 +137,7 @@ impl Manager {
 
     /// What nobody must be given: addresses of the host's on the parent, and of whom it asks and sends by.
     pub(super) fn reserve_lan(&self, kept: &mut Kept, facts: &Facts) {
-        let Some(parent) = kept.network.medium.direct().and_then(|direct| direct.parent.as_ref()) else {
-            return;
-        };
-        let parent = parent.link.clone();
+        let Some(parent) = parent(&kept.network).cloned() else { return };
         for (link, net) in facts.addresses.iter().filter(|(link, _)| *link == parent) {
             kept.reserve(net.ip(), &format!("the host's own {link}"));
         }
@@ -213,9 +212,12 @@ impl Manager {
                 }
             };
             for (port, link) in &seen.links {
-                let (Some(keeper), Kind::Stem { parent, .. }) = (members.get(port), &link.kind) else {
-                    continue;
+                let parent = match (&link.kind, &link.master) {
+                    (Kind::Stem { parent, .. }, _) => parent,
+                    (Kind::Port { .. }, Some(master)) => &master.name,
+                    _ => continue,
                 };
+                let Some(keeper) = members.get(port) else { continue };
                 let was = keeper.lock().network.bridge.clone();
                 if was != *parent {
                     self.parent_renamed(place, &was, parent);
@@ -334,10 +336,7 @@ impl Manager {
 
     /// Before an update: a size that the parent does not carry.
     pub(super) fn fits_its_parent(&self, keeper: &Keeper, bytes: u32) -> Result<()> {
-        let parent = match keeper.lock().network.medium.direct().and_then(|direct| direct.parent.clone()) {
-            Some(parent) => parent.vlan.map_or(parent.link, |(of, _)| of),
-            None => return Ok(()),
-        };
+        let Some(parent) = carrier(&keeper.lock().network).cloned() else { return Ok(()) };
         let links = self.kernel.links(keeper.host)?;
         if let Some(link) = links.iter().find(|link| link.name == parent) {
             fitting(Some(bytes), link)?;
@@ -392,23 +391,36 @@ fn mac_taken(mac: Mac, holder: &str) -> Error {
 
 /// The links that a network's fate hangs on.
 fn followed(network: &Network) -> Vec<LinkName> {
+    if network.medium.bridge_of_others().is_some() {
+        return vec![network.bridge.clone()];
+    }
     let Some(direct) = network.medium.direct() else { return Vec::new() };
     let below = direct.parent.as_ref().and_then(|parent| parent.vlan.as_ref()).map(|(of, _)| of.clone());
     std::iter::once(network.bridge.clone()).chain(below).collect()
 }
 
 fn lacks_parent(network: &Network, links: &[HostLink]) -> bool {
-    let Some(parent) = network.medium.direct().and_then(|direct| direct.parent.as_ref()) else {
-        return false;
-    };
-    // A VLAN of ours can be made again, if what it is of is there.
-    let needed = parent.vlan.as_ref().map_or(&parent.link, |(of, _)| of);
-    !links.iter().any(|link| link.name == *needed)
+    carrier(network).is_some_and(|needed| !links.iter().any(|link| link.name == *needed))
+}
+
+/// The link of others that members hang on.
+fn parent(network: &Network) -> Option<&LinkName> {
+    match &network.medium {
+        Medium::Bridge(_) => network.medium.bridge_of_others().map(|_| &network.bridge),
+        Medium::Direct(direct) => direct.parent.as_ref().map(|parent| &parent.link),
+        Medium::Pair => None,
+    }
+}
+
+/// The link that has to be there. A VLAN of ours can be made again, if what it is of is there, and has the size of that.
+fn carrier(network: &Network) -> Option<&LinkName> {
+    let direct = network.medium.direct().and_then(|direct| direct.parent.as_ref());
+    direct.and_then(|parent| parent.vlan.as_ref()).map(|(of, _)| of).or_else(|| parent(network))
 }
 
 /// None for a network that has no parent.
 fn below(network: &Network, links: &[HostLink]) -> Option<Below> {
-    network.medium.direct()?.parent.as_ref()?;
+    parent(network)?;
     let there = links.iter().find(|link| link.name == network.bridge);
     Some(match there {
         Some(link) => Below::of(link),
@@ -418,16 +430,17 @@ fn below(network: &Network, links: &[HostLink]) -> Option<Below> {
 
 /// How large its packets are to be now, if that is another size than they have.
 fn size(kept: &Kept, links: &[HostLink]) -> Option<u32> {
-    let direct = kept.network.medium.direct()?;
-    let parent = direct.parent.as_ref()?;
-    // A VLAN of ours has what its link has.
-    let carries = parent.vlan.as_ref().map_or(&parent.link, |(of, _)| of);
-    let most = links.iter().find(|link| link.name == *carries)?.mtu;
+    let carrier = carrier(&kept.network)?;
+    let most = links.iter().find(|link| link.name == *carrier)?.mtu;
     let bytes = kept.mtu_asked.map_or(most, |asked| asked.min(most));
     (bytes != kept.network.mtu.bytes()).then_some(bytes)
 }
 
 fn rename(network: &mut Network, from: &LinkName, to: &LinkName) -> bool {
+    if network.medium.bridge_of_others().is_some() && network.bridge == *from {
+        network.bridge = to.clone();
+        return true;
+    }
     let Medium::Direct(Direct { parent: Some(parent), .. }) = &mut network.medium else { return false };
     let mut renamed = false;
     if parent.link == *from {
@@ -478,7 +491,10 @@ fn will_do(link: &HostLink) -> Result<()> {
         ),
         Sort::NoFrames => bad("it carries no Ethernet frames".into(), "choose an Ethernet card".into()),
         Sort::Card(of) => bad(format!("it is itself a card on {of}"), format!("--parent {of}")),
-        Sort::Vlan(..) | Sort::Other => Ok(()),
+        Sort::Vrf(_) => {
+            bad("it is a routing domain, and carries nothing".into(), "choose a card of it".into())
+        }
+        Sort::Vlan(..) | Sort::Bridge { .. } | Sort::Other => Ok(()),
     }
 }
 

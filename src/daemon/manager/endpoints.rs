@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bowline_api::v1::{self, EventKind};
 use bowline_core::endpoint::Endpoint;
 use bowline_core::mac::Mac;
+use bowline_core::medium::VlanId;
 use bowline_core::name::{LinkName, Name};
 use bowline_core::place::{Door, Place};
 use bowline_core::port::Wish;
@@ -41,6 +42,7 @@ pub(super) struct Ticket {
     pub(super) card: Option<LinkName>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) mac: Option<Mac>,
+    pub(super) vlan: Option<VlanId>,
     pub(super) aliases: Vec<Name>,
     pub(super) gw_priority: i32,
     pub(super) rate_in: Option<Rate>,
@@ -233,6 +235,7 @@ impl Manager {
                 card,
                 addresses,
                 mac,
+                vlan: join.vlan.map(VlanId::new).transpose()?,
                 aliases,
                 gw_priority: join.gw_priority,
                 rate_in: join.rate_in_bits_per_s.map(Rate::new).transpose()?,

@@ -26,6 +26,7 @@ pub(super) struct Hosts {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Side {
     pub(super) framed: bool,
+    pub(super) forwards: bool,
     pub(super) ipv6: bool,
 }
 
@@ -38,13 +39,22 @@ impl Hosts {
 impl Side {
     /// What these networks need of it.
     pub(super) fn of<'a>(networks: impl Iterator<Item = &'a Network>) -> Side {
-        networks.filter(|network| driver::passes_the_host(network)).fold(Side::default(), |side, network| {
-            Side { framed: true, ipv6: side.ipv6 || network.has_ipv6() }
-        })
+        networks.fold(Side::default(), Side::with)
     }
 
     pub(super) fn state(self, place: Place) -> State {
-        if self.framed { driver::host(place, self.ipv6) } else { State::default() }
+        if self.framed { driver::host(place, self.forwards, self.ipv6) } else { State::default() }
+    }
+
+    /// Once this network is there too.
+    pub(super) fn with(self, network: &Network) -> Side {
+        let passes = driver::passes_the_host(network);
+        let leads = passes && network.medium.is_our_bridge();
+        Side {
+            framed: self.framed || passes,
+            forwards: self.forwards || leads,
+            ipv6: self.ipv6 || (leads && network.has_ipv6()),
+        }
     }
 }
 

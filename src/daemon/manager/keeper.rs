@@ -9,7 +9,7 @@ use bowline_core::endpoint::{Endpoint, Interface};
 use bowline_core::family::Family;
 use bowline_core::ipam::pools::Busy;
 use bowline_core::ipam::{Holder, Pool};
-use bowline_core::medium::Medium;
+use bowline_core::medium::{Bridge, Medium, Whose};
 use bowline_core::name::{Id, Name};
 use bowline_core::network::{
     Gateway, Gateways, Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix,
@@ -416,17 +416,18 @@ pub(super) fn subnet(spec: &v1::SubnetSpec, medium: &Medium, gateways: Gateways)
     let range = spec.ip_range.as_deref().map(prefix).transpose();
     let range = range.map_err(|e| Error { code: Code::InvalidRange, ..e })?;
     let (net, aux) = (prefix(&spec.cidr)?, spec.aux_addresses.clone());
-    match (medium, gateways.of(Family::of(net.ip()))) {
-        (Medium::Bridge(_), Gateway::Nat | Gateway::Unprotected | Gateway::Routed) => {
-            Subnet::new(net, spec.gateway, range, aux)
-        }
-        (Medium::Direct(direct), _) if direct.how.is_routed() && spec.gateway.is_some() => {
+    let by_us = |bridge: &Bridge| {
+        bridge.whose == Whose::Ours && gateways.of(Family::of(net.ip())) != Gateway::Isolated
+    };
+    match medium {
+        Medium::Bridge(bridge) if by_us(bridge) => Subnet::new(net, spec.gateway, range, aux),
+        Medium::Direct(direct) if direct.how.is_routed() && spec.gateway.is_some() => {
             Err(Error::new(Code::InvalidGateway, format!("subnet {net} has no gateway"))
                 .because(format!("with {} the parent itself routes", direct.how))
                 .fix("leave --gateway out"))
         }
-        // The router of a LAN is a stranger, whom we do not guess.
-        (Medium::Bridge(_), Gateway::Isolated) | (Medium::Direct(_) | Medium::Pair, _) => {
+        // A stranger leads out of it, whom we do not guess, or nobody does.
+        Medium::Bridge(_) | Medium::Direct(_) | Medium::Pair => {
             Subnet::isolated(net, spec.gateway, range, aux)
         }
     }

@@ -1,13 +1,18 @@
 //! What a network's members hang on: from the wire and the journal to the noun, and back.
 
+use std::net::IpAddr;
+
 use bowline_api::v1;
+use bowline_core::mac::Mac;
 use bowline_core::medium::{
     Bridge, Direct, How, IpvlanFlag, IpvlanMode, MacvlanMode, Medium, Parent, Shim, VlanId, Whose,
 };
-use bowline_core::name::{Id, LinkName};
+use bowline_core::name::{Id, LinkName, Name};
 use bowline_core::network::{Ipam, Network, prefix};
 use bowline_core::{Code, Error, Result};
+use ipnetwork::IpNetwork;
 
+use super::keeper::Kept;
 use crate::store::MediumRecord;
 
 /// As far as the wish says it: whether the parent is there, and what it is, the kernel tells.
@@ -58,6 +63,9 @@ fn fit(wish: &v1::CreateNetwork) -> Result<()> {
         ("--trusted-interface", !wish.trusted_interfaces.is_empty(), &[Bridge], "bridge"),
         ("--gso", wish.gso != v1::Gso::Auto, &[Bridge], "bridge"),
     ];
+    if wish.driver == v1::Driver::P2p {
+        must_fit_a_wire(wish)?;
+    }
     let stray = given.into_iter().find(|(_, given, of, _)| *given && !of.contains(&wish.driver));
     let Some((flag, _, _, of)) = stray else { return Ok(()) };
     Err(Error::new(Code::InvalidOption, format!("create network {:.80}", wish.name))
@@ -65,15 +73,59 @@ fn fit(wish: &v1::CreateNetwork) -> Result<()> {
         .fix(format!("leave {flag} out, or choose another driver with -d")))
 }
 
+/// Of a wire between two there is nothing to say of the host, of others and of the way out.
+fn must_fit_a_wire(wish: &v1::CreateNetwork) -> Result<()> {
+    let plain = v1::GatewayMode::Nat;
+    let given = [
+        ("--gateway", wish.subnets.iter().any(|subnet| subnet.gateway.is_some())),
+        ("--isolation", wish.isolation != v1::Isolation::Published),
+        ("--no-icc", !wish.icc),
+        ("--no-masquerade", !wish.masquerade),
+        ("--gateway-mode", wish.gateway_mode_ipv4 != plain || wish.gateway_mode_ipv6 != plain),
+        ("--trusted-interface", !wish.trusted_interfaces.is_empty()),
+    ];
+    let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) else { return Ok(()) };
+    Err(Error::new(Code::InvalidOption, format!("create network {:.80}", wish.name))
+        .because(format!("{flag} means nothing to p2p: its two members reach each other, and nothing else"))
+        .fix(format!("leave {flag} out, or use -d bridge")))
+}
+
+/// Who comes after another to an end of a wire has his MAC: the other end knows it, and would go on talking to it.
+pub(super) fn mac_of_end(network: &Network, addresses: &[IpNetwork]) -> Option<Mac> {
+    let address = match (&network.medium, addresses.first()?.ip()) {
+        (Medium::Bridge(_) | Medium::Direct(_), _) => return None,
+        (Medium::Pair, IpAddr::V4(ip)) => u64::from(u32::from(ip)),
+        // Truncation is meant: the two differ at their end.
+        (Medium::Pair, IpAddr::V6(ip)) => u128::from(ip) as u64,
+    };
+    // The other half of the id is in the MAC of the bridge.
+    Some(Mac::local((network.id.0 >> 64) as u64 ^ address))
+}
+
+/// A wire has two ends.
+pub(super) fn has_an_end_free(kept: &Kept, id: Id) -> Result<()> {
+    let others = kept.members.iter().filter(|(at, _)| **at != id);
+    let mut others: Vec<&Name> = others.map(|(_, (name, _))| name).collect();
+    others.sort();
+    match (&kept.network.medium, others.as_slice()) {
+        (Medium::Pair, [one, other, ..]) => {
+            Err(Error::new(Code::BridgeFull, format!("network {} has two endpoints", kept.network.name))
+                .because(format!("{one} and {other}: with p2p there is no third"))
+                .fix(format!("bowline network disconnect {} {one}", kept.network.name)))
+        }
+        (Medium::Pair | Medium::Bridge(_) | Medium::Direct(_), _) => Ok(()),
+    }
+}
+
 /// The same of an update.
 pub(super) fn fit_update(network: &Network, wish: &v1::UpdateNetwork) -> Result<()> {
-    if network.medium.direct().is_none() {
+    if !network.medium.has_parent() && network.medium != Medium::Pair {
         return Ok(());
     }
     let given = [
         ("--internal", wish.internal.is_some()),
         ("--isolation", wish.isolation.is_some()),
-        ("--icc", wish.icc.is_some()),
+        ("--icc", wish.icc.is_some() && network.medium.bridge_of_others().is_none()),
         ("--masquerade", wish.masquerade.is_some()),
         ("--trusted-interface", wish.trusted_interfaces.is_some()),
     ];
@@ -81,6 +133,25 @@ pub(super) fn fit_update(network: &Network, wish: &v1::UpdateNetwork) -> Result<
     Err(Error::new(Code::InvalidOption, format!("update network {}", network.name))
         .because(format!("{flag} means nothing to its driver: its packets do not pass this host"))
         .fix(format!("leave {flag} out")))
+}
+
+/// What an endpoint asks beside its network.
+pub(super) fn check_vlan(network: &Network, vlan: Option<VlanId>) -> Result<()> {
+    let Some(vlan) = vlan else { return Ok(()) };
+    let (why, fix) = match &network.medium {
+        Medium::Bridge(Bridge { whose: Whose::Ours, vlan: None, .. }) => (
+            "its bridge does not filter by VLAN",
+            "make the network with --vlan, the VLAN of those who do not say",
+        ),
+        // Whether a bridge of others filters is seen when the port is put there.
+        Medium::Bridge(_) => return Ok(()),
+        Medium::Direct(_) | Medium::Pair => (
+            "its members are in no VLAN of a bridge",
+            "leave the VLAN out, or use a network of driver bridge",
+        ),
+    };
+    let what = format!("VLAN {vlan} is not usable on network {}", network.name);
+    Err(Error::new(Code::InvalidVlan, what).because(why).fix(fix))
 }
 
 fn link(text: &str) -> Result<LinkName> {

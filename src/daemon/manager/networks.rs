@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use bowline_api::v1::{self, EventKind};
 use bowline_core::family::Family;
 use bowline_core::kernel::Facts;
-use bowline_core::medium::Medium;
+use bowline_core::medium::{Direct, Medium};
 use bowline_core::name::{Id, LinkName, Name};
 use bowline_core::network::{Gateway, Gateways, Mtu, Network};
 use bowline_core::place::Place;
@@ -95,11 +95,11 @@ impl Manager {
             self.take_back_network(&kept.network);
             return Err(error.context(format!("create network {name}")));
         }
-        *side = with_network(*side, &kept.network);
+        *side = side.with(&kept.network);
         let view = kept.view();
         let links = kept.links();
         self.welcome(&kept.network);
-        let hangs = kept.network.medium.direct().is_some();
+        let hangs = kept.network.medium.has_parent();
         self.index.add_network(Arc::new(Keeper::new(kept)), links);
         if hangs {
             self.follow_parents(host);
@@ -292,11 +292,10 @@ impl Manager {
         let name = Name::for_new(&wish.name)?;
         let medium = medium::asked(wish)?;
         let ready = match &medium {
-            Medium::Bridge(_) => medium == Medium::default(),
-            Medium::Direct(_) => true,
-            Medium::Pair => false,
+            Medium::Bridge(_) | Medium::Pair => wish.ipam != v1::Ipam::Dhcp,
+            Medium::Direct(_) => wish.ipam == v1::Ipam::Pools,
         };
-        if !ready || wish.ipam != v1::Ipam::Pools {
+        if !ready {
             return Err(Error::new(Code::Unsupported, format!("create network {name}")).because("not yet"));
         }
         if let Ok(there) = self.index.network(name.as_str()) {
@@ -313,7 +312,11 @@ impl Manager {
                 let (direct, parent) = self.settle_on(wish, host, direct)?;
                 (Medium::Direct(direct), parent)
             }
-            Medium::Bridge(_) | Medium::Pair => (medium, None),
+            Medium::Bridge(bridge) => {
+                let parent = self.bridge_of_others(wish, &bridge, host)?;
+                (Medium::Bridge(bridge), parent)
+            }
+            Medium::Pair => (medium, None),
         };
         let subnets = self.choose_subnets(wish, host, &medium, &facts)?;
         let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
@@ -323,16 +326,16 @@ impl Manager {
         };
         let gso = if wish.gso == v1::Gso::Auto { self.config().gso } else { wish.gso };
         let id = self.fresh_id();
-        let bridge = Network::bridge_name(&name, id);
-        let taken =
-            facts.links.contains(&bridge) || self.index.owner(&LinkKey::new(host, bridge.clone())).is_some();
-        let hangs = medium.direct().is_some();
+        let hangs = medium.has_parent();
+        let is_wire = medium == Medium::Pair;
         let network = Network {
             id,
-            bridge: match medium.direct().and_then(|direct| direct.parent.as_ref()) {
-                Some(parent) => parent.link.clone(),
-                None if taken => Network::bridge_name_by_id(&name, id),
-                None => bridge,
+            bridge: match (&medium, &parent) {
+                (Medium::Direct(Direct { parent: Some(parent), .. }), _) => parent.link.clone(),
+                (Medium::Bridge(_), Some(theirs)) => theirs.name.clone(),
+                (Medium::Bridge(_) | Medium::Direct(_) | Medium::Pair, _) => {
+                    self.free_bridge_name(&name, id, host, &facts)
+                }
             },
             name,
             host,
@@ -343,12 +346,16 @@ impl Manager {
             mtu: Mtu::new(mtu, ipv6)?,
             // Cards have what their parent has.
             gso: (!hangs && super_packets(gso, wish.internal, &facts)).then_some(BIG),
-            internal: wish.internal,
+            internal: wish.internal || is_wire,
             dns: wish.dns,
             isolation: isolation(wish.isolation),
             neighbours: neighbours(wish.icc),
             masquerade: wish.masquerade,
-            gateways: gateways(wish)?,
+            gateways: if is_wire {
+                Gateways { v4: Gateway::Isolated, v6: Gateway::Isolated }
+            } else {
+                gateways(wish)?
+            },
             trusted: trusted(&wish.trusted_interfaces)?,
         };
         let mut kept = Kept::new(network, wish.gso, wish.labels.clone(), now_unix_ms());
@@ -361,6 +368,13 @@ impl Manager {
             }
         }
         Ok((kept, facts))
+    }
+
+    fn free_bridge_name(&self, name: &Name, id: Id, host: Place, facts: &Facts) -> LinkName {
+        let bridge = Network::bridge_name(name, id);
+        let taken =
+            facts.links.contains(&bridge) || self.index.owner(&LinkKey::new(host, bridge.clone())).is_some();
+        if taken { Network::bridge_name_by_id(name, id) } else { bridge }
     }
 
     fn remove_empty(&self, keeper: &Keeper) -> Result<()> {
@@ -429,17 +443,11 @@ impl Manager {
 
 /// From a host as it is to one that holds the network too.
 fn steps_to(side: Side, network: &Network, facts: &Facts) -> Vec<Change> {
-    let after = with_network(side, network);
+    let after = side.with(network);
     let wanted = [after.state(network.host), driver::network(network)].into_iter().collect();
     let begins = after.ipv6 && !side.ipv6;
     let learn = if begins { driver::keep_learning(network.host, &facts.uplinks) } else { Vec::new() };
     [learn, diff(&side.state(network.host), &wanted)].concat()
-}
-
-/// A host's side once the network is there.
-fn with_network(side: Side, network: &Network) -> Side {
-    let passes = driver::passes_the_host(network);
-    Side { framed: side.framed || passes, ipv6: side.ipv6 || (passes && network.has_ipv6()) }
 }
 
 /// The journal's view of those who have steps inside their namespaces: unsettled while these are made, for after a crash

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use bowline_core::driver::published::{self, Relays};
+use bowline_core::driver::published::{self, Relay, Relays};
 use bowline_core::endpoint::Endpoint;
 use bowline_core::name::Id;
 use bowline_core::network::Network;
@@ -99,17 +99,12 @@ impl Manager {
         let Some(relays) = self.relays.get() else { return };
         for (key, to) in now.relays.iter().filter(|(key, _)| !relays.serves(key)) {
             if let Err(error) = self.begin_relay(relays, *key, *to) {
-                tracing::warn!(port = %key.1, code = %error.code, "relay to {to}: {error}");
+                tracing::warn!(port = %key.1, code = %error.code, "relay to {}: {error}", to.to);
             }
         }
     }
 
-    fn begin_relay(
-        &self,
-        relays: &crate::relay::Relays,
-        key: (Place, HostPort),
-        to: SocketAddr,
-    ) -> Result<()> {
+    fn begin_relay(&self, relays: &crate::relay::Relays, key: (Place, HostPort), to: Relay) -> Result<()> {
         let (place, port) = key;
         let Some(socket) = self.sockets.listen(place, &port)? else { return Ok(()) };
         relays.serve(key, socket, to, Arc::new(From { place, sockets: self.sockets.clone() }))

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use bowline_api::v1;
 use bowline_core::endpoint::{Endpoint, Guard, Interface};
+use bowline_core::medium::VlanId;
 use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
 use bowline_core::place::{Door, Place};
@@ -127,6 +128,7 @@ impl Seated {
             card: interface.card.to_string(),
             port: interface.port.to_string(),
             mac: interface.mac.to_string(),
+            vlan: interface.vlan.map(VlanId::number),
             addresses: interface.addresses.iter().map(ToString::to_string).collect(),
             gw_priority: interface.gw_priority,
             rate_in_bits_per_s: interface.rate_in.map(Rate::bits_per_second),
@@ -167,6 +169,7 @@ impl Seated {
                 card: known.card.parse()?,
                 port: known.port.parse()?,
                 mac: known.mac.parse()?,
+                vlan: known.vlan.map(VlanId::new).transpose()?,
                 addresses: known.addresses.iter().map(|a| address(a)).collect::<Result<_>>()?,
                 gw_priority: known.gw_priority,
                 rate_in: known.rate_in_bits_per_s.map(Rate::new).transpose()?,
@@ -201,6 +204,7 @@ impl Seated {
                 network: network.map_or_else(String::new, |n| n.name.to_string()),
                 network_id: interface.network.to_string(),
                 mac: interface.mac.to_string(),
+                vlan: network.and_then(|n| driver::vlan(n, interface)).map(VlanId::number),
                 addresses: interface.addresses.iter().map(ToString::to_string).collect(),
                 gateways: interface.addresses.iter().filter(|_| !internal).filter_map(gateway).collect(),
                 default_route: routes.routes.iter().any(|r| r.link.name == interface.card),

@@ -4,6 +4,7 @@ use bowline_api::v1;
 use bowline_core::ipam::pools::{self, Busy, PoolSpec};
 use bowline_core::kernel::Facts;
 use bowline_core::medium::Medium;
+use bowline_core::name::LinkName;
 use bowline_core::network::Subnet;
 use bowline_core::place::Place;
 use bowline_core::{Code, Error, Result};
@@ -25,8 +26,17 @@ impl Manager {
         medium: &Medium,
         facts: &Facts,
     ) -> Result<Vec<Subnet>> {
+        if wish.ipam == v1::Ipam::None {
+            return no_subnets(wish);
+        }
+        if medium.bridge_of_others().is_some() && wish.subnets.is_empty() {
+            return Err(no_subnet(&wish.name)
+                .because("members of a bridge of others have addresses of its subnet, which is not ours to guess")
+                .fix("give it with --subnet, and a part that no DHCP server uses with --ip-range; or say --ipam none"));
+        }
         let gateways = gateways(wish)?;
-        let mut busy = self.busy(host, medium, facts);
+        let parent = parent_of(medium, wish)?;
+        let mut busy = self.busy(host, parent.as_ref(), facts);
         let mut chosen = Vec::new();
         for spec in &wish.subnets {
             let subnet = subnet(spec, medium, gateways)?;
@@ -45,12 +55,9 @@ impl Manager {
             }
         }
         if chosen.is_empty() {
-            return Err(Error::new(
-                Code::InvalidOption,
-                format!("network {} would have no subnet", wish.name),
-            )
-            .because("neither IPv4 nor IPv6 is wanted")
-            .fix("ask for --ipv6, or give a --subnet"));
+            return Err(no_subnet(&wish.name)
+                .because("neither IPv4 nor IPv6 is wanted")
+                .fix("ask for --ipv6, or give a --subnet"));
         }
         Ok(chosen)
     }
@@ -84,8 +91,7 @@ impl Manager {
 
     /// What the host uses, our own networks by their names. A network that hangs on a link may be the LAN behind it: what
     /// the host has there is not in its way.
-    fn busy(&self, host: Place, medium: &Medium, facts: &Facts) -> BusyNets {
-        let parent = medium.direct().and_then(|direct| direct.parent.as_ref()).map(|parent| &parent.link);
+    fn busy(&self, host: Place, parent: Option<&LinkName>, facts: &Facts) -> BusyNets {
         let mut busy = BusyNets::new();
         self.index
             .networks()
@@ -103,4 +109,26 @@ impl Manager {
         }
         busy
     }
+}
+
+/// The link whose own addresses and routes are in nobody's way.
+fn parent_of(medium: &Medium, wish: &v1::CreateNetwork) -> Result<Option<LinkName>> {
+    if medium.bridge_of_others().is_some() {
+        return wish.parent.as_deref().map(str::parse).transpose();
+    }
+    Ok(medium.direct().and_then(|direct| direct.parent.as_ref()).map(|parent| parent.link.clone()))
+}
+
+/// Nobody gives addresses, so there are none to give them from.
+fn no_subnets(wish: &v1::CreateNetwork) -> Result<Vec<Subnet>> {
+    if wish.subnets.is_empty() && !wish.ipv6 && wish.routes.is_empty() {
+        return Ok(Vec::new());
+    }
+    Err(Error::new(Code::InvalidOption, format!("create network {:.80}", wish.name))
+        .because("with --ipam none nobody gives addresses: a subnet, a route or --ipv6 means nothing")
+        .fix("leave those out, or leave --ipam out"))
+}
+
+fn no_subnet(name: &str) -> Error {
+    Error::new(Code::InvalidOption, format!("network {name:.80} would have no subnet"))
 }

@@ -82,8 +82,7 @@ impl Manager {
         let mut state = State::default();
         for keeper in networks {
             let kept = keeper.lock();
-            let its = Side::of(std::iter::once(&kept.network));
-            side = Side { framed: side.framed || its.framed, ipv6: side.ipv6 || its.ipv6 };
+            side = side.with(&kept.network);
             state.extend(driver::network(&kept.network));
         }
         for seat in self.index.endpoints() {

@@ -136,7 +136,7 @@ fn is_reset(mut stream: &TcpStream) -> bool {
 fn to_serve_a_port_costs_little() {
     const PORTS: u16 = 500;
     let world = World::new(LIMITS);
-    let to = "127.0.0.1:9".parse().unwrap();
+    let to: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let sockets: Vec<_> = (0..PORTS).map(|_| listen("[::1]:0")).collect();
     let first = sockets[0].1;
     let begun = Instant::now();
@@ -161,7 +161,7 @@ fn what_is_no_socket_of_that_kind_is_refused() {
     let world = World::new(LIMITS);
     let file = std::fs::File::open("/etc/hostname").unwrap();
     let no_socket = std::net::TcpListener::from(std::os::fd::OwnedFd::from(file)).into();
-    let to = "127.0.0.1:9".parse().unwrap();
+    let to: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let refused = world.relays.serve(key(Protocol::Tcp, 80), no_socket, to, Arc::new(Straight)).unwrap_err();
     assert_eq!((refused.code, world.relays.count()), (Code::Kernel, 0));
 }

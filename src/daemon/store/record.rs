@@ -108,6 +108,8 @@ pub struct InterfaceRecord {
     pub card: String,
     pub port: String,
     pub mac: String,
+    #[serde(default)]
+    pub vlan: Option<u16>,
     pub addresses: Vec<String>,
     pub gw_priority: i32,
     #[serde(default)]

@@ -58,6 +58,20 @@ pub(crate) fn add_route(socket: &mut Netlink, route: &Route, index: u32) -> Resu
     socket.change(message, NLM_F_CREATE | NLM_F_REPLACE).map_err(|e| e.error(format!("add route {route}")))
 }
 
+/// The index of the link that a packet to there would leave by.
+pub(crate) fn way_to(socket: &mut Netlink, to: IpAddr) -> Result<Option<u32>> {
+    let builder =
+        RouteMessageBuilder::<IpAddr>::new().destination_prefix(to, if to.is_ipv4() { 32 } else { 128 });
+    let message = builder
+        .map_err(|e| Error::new(Code::Internal, format!("ask for the way to {to}")).because(e))?
+        .build();
+    match socket.get(RouteNetlinkMessage::GetRoute(message), |payload| Ok(SeenRoute::parse(payload)?)) {
+        Ok(found) => Ok(found.and_then(|route| route.links.first().copied())),
+        Err(e) if matches!(e.errno, Errno::ENETUNREACH | Errno::EHOSTUNREACH) => Ok(None),
+        Err(e) => Err(e.error(format!("look for a way to {to}"))),
+    }
+}
+
 pub(crate) fn delete_route(socket: &mut Netlink, route: &Route, index: u32) -> Result<()> {
     match socket.change(RouteNetlinkMessage::DelRoute(message(route, index)?), 0) {
         Ok(()) => Ok(()),

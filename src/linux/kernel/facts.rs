@@ -2,6 +2,7 @@
 //! that default routes leave by.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::path::Path;
 
 use bowline_core::Result;
@@ -12,6 +13,7 @@ use bowline_core::name::LinkName;
 use super::address::{self, is_link_local};
 use super::host::Host;
 use super::link;
+use crate::netlink::Netlink;
 use crate::netlink::wire::{LinkKind, SeenLink, SeenRoute};
 use crate::sysctl;
 
@@ -63,7 +65,7 @@ pub(super) fn facts(host: &Host) -> Result<Facts> {
             .collect(),
         routers: routes.iter().filter_map(|route| route.via).filter(|ip| !is_link_local(*ip)).collect(),
         uplinks: uplinks.collect(),
-        links: links.into_iter().filter_map(|link| link.name).collect(),
+        links: links.iter().filter_map(|link| link.name.clone()).collect(),
     })
 }
 
@@ -85,7 +87,8 @@ pub(super) fn links(host: &Host) -> Result<Vec<HostLink>> {
                 None => Sort::Other,
             },
             LinkKind::Other if is_wireless(&name) => Sort::Wireless,
-            LinkKind::Bridge | LinkKind::Veth | LinkKind::Other => Sort::Other,
+            LinkKind::Bridge => Sort::Bridge { filters_vlans: link.filters_vlans },
+            LinkKind::Veth | LinkKind::Other => Sort::Other,
         };
         let up = link.up && link.carrier;
         let (mtu, mac, ours) = (link.mtu, link.mac, link.is_ours());
@@ -99,6 +102,14 @@ fn is_wireless(name: &LinkName) -> bool {
     ["phy80211", "wireless"]
         .iter()
         .any(|leaf| Path::new("/sys/class/net").join(name.as_str()).join(leaf).exists())
+}
+
+/// The link that the host would send by.
+pub(super) fn way_to(route: &mut Netlink, to: IpAddr) -> Result<Option<LinkName>> {
+    match address::way_to(route, to)? {
+        Some(index) => Ok(link::find_by_index(route, index)?.and_then(|link| link.name)),
+        None => Ok(None),
+    }
 }
 
 fn is_default(route: &SeenRoute) -> bool {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use bowline_core::name::LinkName;
-use bowline_core::state::{Kind, Link};
+use bowline_core::state::{Kind, Link, Vlan};
 use bowline_core::{Code, Error, Result};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::mark::{LIVE, Mark};
-use super::{direct, rate};
+use super::{direct, port, rate};
 use crate::netlink::wire::SeenLink;
 use crate::netlink::{Failure, Netlink};
 
@@ -40,12 +40,6 @@ pub(crate) fn all<T>(route: &mut Netlink, mut keep: impl FnMut(SeenLink) -> Opti
         .map_err(|e| e.error("list the links"))
 }
 
-/// A stranger's bridge of the same name gets no port of ours.
-fn our_bridge(route: &mut Netlink, name: &LinkName) -> Result<u32> {
-    let seen = find(route, name)?.ok_or_else(|| missing(name))?;
-    if seen.is_ours() { Ok(seen.index) } else { Err(foreign(name)) }
-}
-
 /// Adds a bridge, down. One of ours that is there already is brought to the same.
 pub(crate) fn add_bridge(route: &mut Netlink, name: &LinkName, link: &Link) -> Result<()> {
     // Snooping without a querier floods all the same, but goes to every port whenever one comes: with a thousand
@@ -55,6 +49,9 @@ pub(crate) fn add_bridge(route: &mut Netlink, name: &LinkName, link: &Link) -> R
         LinkBridge::new(name.as_str()).down().link_group(LIVE).mcast_snooping(false).forward_delay(0);
     // Frames to the addresses that bridges keep for each other pass no filter, and would teach a forged sender.
     message = message.no_linklocal_learn(true);
+    if link.vlan != Vlan::None {
+        message = filtering(message);
+    }
     if let Some(mac) = link.mac {
         message = message.address(mac.0.to_vec());
     }
@@ -66,7 +63,17 @@ pub(crate) fn add_bridge(route: &mut Netlink, name: &LinkName, link: &Link) -> R
     make_room(route, name, link)?;
     // The MTU is set, not born: only so does the bridge keep it whatever ports come and go.
     let message = with_limits(LinkMessageBuilder::<LinkUnspec>::new(), link).mtu(link.mtu);
-    finish(route, name, link, message)
+    finish(route, name, link, message)?;
+    if link.vlan != Vlan::None {
+        let seen = find(route, name)?.ok_or_else(|| missing(name))?;
+        port::set_vlan(route, name, link, &seen)?;
+    }
+    Ok(())
+}
+
+/// Who is put on it is in no VLAN, so that nothing passes before it is told which is its own.
+fn filtering(message: LinkMessageBuilder<LinkBridge>) -> LinkMessageBuilder<LinkBridge> {
+    message.vlan_filtering(true).vlan_default_pvid(0)
 }
 
 /// Adds a port with its card, which is born in the container's namespace, whole but down.
@@ -91,13 +98,17 @@ pub(crate) fn add_port(
         .link_group(LIVE)
         // It has no carrier before its card is up. Told so from the start, the bridge does not enable it only to disable
         // it again, for which it would walk all its ports twice.
-        .append_extra_attribute(LinkAttribute::OperState(State::Dormant))
-        .mtu(born.mtu);
-    if let Some(mac) = born.mac {
-        message = message.address(mac.0.to_vec());
+        .append_extra_attribute(LinkAttribute::OperState(State::Dormant));
+    let mut mtu = born.mtu;
+    let mut mac = born.mac;
+    if let Some(wanted) = &born.master {
+        let bridge = port::master(route, wanted, link.vlan)?;
+        message = message.controller(bridge.index);
+        (mtu, mac) = port::unnoticed(wanted, &bridge, (mtu, mac));
     }
-    if let Some(master) = &born.master {
-        message = message.controller(our_bridge(route, master)?);
+    message = message.mtu(mtu);
+    if let Some(mac) = mac {
+        message = message.address(mac.0.to_vec());
     }
     if born.up {
         message = message.up();
@@ -119,7 +130,7 @@ pub(crate) fn add_port(
             };
         }
         Err(e) if e.errno == Errno::EXFULL => {
-            let bridge = born.master.map_or_else(String::new, |m| m.to_string());
+            let bridge = born.master.map_or_else(String::new, |m| m.name.to_string());
             return Err(e
                 .coded(Code::BridgeFull, format!("bridge {bridge} has no free port"))
                 .fix("detach an endpoint, or create another network: a bridge takes 1023 ports"));
@@ -263,36 +274,50 @@ fn set_ours(route: &mut Netlink, name: &LinkName, link: &Link, seen: &SeenLink) 
         make_room(route, name, link)?;
     }
     rate::set(route, name, link, seen)?;
+    if link.kind == Kind::Bridge && (link.vlan != Vlan::None || seen.filters_vlans) {
+        let message = LinkBridge::new(name.as_str());
+        let message =
+            if link.vlan == Vlan::None { message.vlan_filtering(false) } else { filtering(message) };
+        route.change(RouteNetlinkMessage::NewLink(message.build()), 0).map_err(what)?;
+        port::set_vlan(route, name, link, seen)?;
+    }
     let mut message = with_limits(LinkUnspec::new_with_index(seen.index), link).link_group(LIVE);
+    if let Some(alias) = Mark::of(&link.kind, link.owner) {
+        message = message.alias(alias);
+    }
+    let (mut mtu, mut mac) = (link.mtu, link.mac);
     if let Kind::Vlan { of, .. } = &link.kind
         && let Some(below) = find(route, of)?
     {
         // It is as large as what it is of.
-        message = message.mtu(below.mtu);
-    } else if link.mtu != Link::ANY_MTU {
-        message = message.mtu(link.mtu);
-    }
-    if let Some(alias) = Mark::of(&link.kind, link.owner) {
-        message = message.alias(alias);
-    }
-    if let Some(mac) = link.mac.filter(|mac| seen.mac != Some(*mac)) {
-        message = message.address(mac.0.to_vec());
+        mtu = below.mtu;
     }
     let master = match &link.master {
-        Some(master) => Some(our_bridge(route, master)?),
+        Some(wanted) => {
+            let bridge = port::master(route, wanted, link.vlan)?;
+            (mtu, mac) = port::unnoticed(wanted, &bridge, (mtu, mac));
+            Some(bridge.index)
+        }
         None => None,
     };
+    if mtu != 0 && mtu != seen.mtu {
+        message = message.mtu(mtu);
+    }
+    if let Some(mac) = mac.filter(|mac| seen.mac != Some(*mac)) {
+        message = message.address(mac.0.to_vec());
+    }
     if master != seen.master {
         message = message.controller(master.unwrap_or(0));
     }
     // A port that comes to a bridge begins there with nothing on.
     let stays = master == seen.master;
     let as_is = link.isolated == (seen.isolated && stays) && link.hairpin == (seen.hairpin && stays);
-    if as_is || master.is_none() {
+    if (as_is && link.vlan == Vlan::None) || master.is_none() {
         let message = upness(message, link).build();
         return route.change(RouteNetlinkMessage::SetLink(message), 0).map_err(what);
     }
     route.change(RouteNetlinkMessage::SetLink(message.build()), 0).map_err(what)?;
+    port::set_vlan(route, name, link, seen)?;
     let port = LinkUnspec::new_with_index(seen.index).set_port_kind(InfoPortKind::Bridge).set_port_data(
         InfoPortData::BridgePort(vec![
             InfoBridgePort::Isolated(link.isolated),

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 
 use bowline_core::Result;
 use bowline_core::kernel::Scope;
+use bowline_core::medium::Whose;
 use bowline_core::name::LinkName;
 use bowline_core::place::Place;
 use bowline_core::rate::Rate;
-use bowline_core::state::{Addr, Kind, Link, LinkKey, Route, State};
+use bowline_core::state::{Addr, Kind, Link, LinkKey, Master, Route, State, Vlan};
 
 use super::host::Host;
 use super::mark::{Mark, PROTOCOL};
 use super::stems::Spot;
-use super::{Kernel, address, link, rate};
+use super::{Kernel, address, link, port, rate};
 use crate::netlink::Netlink;
 use crate::netlink::wire::{LinkKind, SeenAddress, SeenLink};
 use crate::nft::Nft;
@@ -51,23 +52,30 @@ pub(super) fn observe(kernel: &Kernel, scope: &Scope) -> Result<State> {
 
 fn of_host(host: &Host) -> Result<State> {
     let place = host.place();
-    let (links, addresses, rates, stems) = host.route(|route| {
+    let (links, addresses, rates, stems, vlans) = host.route(|route| {
         let links = link::all(route, Some)?;
         let rates = rate::of(route, &links)?;
-        Ok((links, address::all_addresses(route)?, rates, host.stems().seen(route, host)?))
+        let vlans =
+            if links.iter().any(|seen| seen.filters_vlans) { port::vlans(route)? } else { Vec::new() };
+        Ok((links, address::all_addresses(route)?, rates, host.stems().seen(route, host)?, vlans))
     })?;
 
     let mut state = State::default();
     let names: HashMap<u32, &LinkName> =
         links.iter().filter_map(|seen| seen.name.as_ref().map(|name| (seen.index, name))).collect();
+    let by_index: HashMap<u32, &SeenLink> = links.iter().map(|seen| (seen.index, seen)).collect();
+    let vlans: HashMap<u32, Vlan> = vlans.iter().map(|seen| (seen.index, seen.vlan)).collect();
     let mut ours = HashMap::new();
     for seen in &links {
         let named = |index| names.get(&index).map(|&name| name.clone());
         let (Some(kind), Some(name)) = (seen.our_kind(named), seen.name.clone()) else { continue };
-        let master = seen.master.and_then(|index| names.get(&index)).map(|&name| name.clone());
+        let on = seen.master.and_then(|index| by_index.get(&index));
+        let filtered = seen.filters_vlans || on.is_some_and(|bridge| bridge.filters_vlans);
+        let vlan = vlans.get(&seen.index).filter(|_| filtered).copied().unwrap_or_default();
         let key = LinkKey::new(place, name);
         ours.insert(seen.index, key.clone());
-        state.links.insert(key, as_link(seen, kind, master, rates.get(&seen.index).copied()));
+        let link = as_link(seen, kind, rates.get(&seen.index).copied());
+        state.links.insert(key, Link { master: on.and_then(|on| as_master(on)), vlan, ..link });
     }
     add_addresses(&mut state, &addresses, &ours);
     add_stems(&mut state, place, stems, &names);
@@ -152,7 +160,7 @@ fn of_card(kernel: &Kernel, place: Place, name: &LinkName) -> Result<State> {
     // A card is known by its port, whose mark says where the card is. A stranger's link of that name is not ours.
     match port_of(kernel, &key, &seen)? {
         Some(port) => {
-            state.links.insert(key, as_link(&seen, Kind::Card { port }, None, rate));
+            state.links.insert(key, as_link(&seen, Kind::Card { port }, rate));
             Ok(state)
         }
         None => {
@@ -178,7 +186,7 @@ fn inside(route: &mut Netlink, place: Place, name: LinkName) -> Result<(State, O
     let mut state = State::default();
     let loopback = LinkKey::loopback(place);
     if let Some(seen) = link::find(route, &loopback.name)? {
-        state.links.insert(loopback, as_link(&seen, Kind::Loopback, None, None));
+        state.links.insert(loopback, as_link(&seen, Kind::Loopback, None));
     }
     let of_ours = |seen: &SeenLink| seen.kind == LinkKind::Veth || seen.hangs();
     let Some(seen) = link::find(route, &name)?.filter(of_ours) else {
@@ -222,14 +230,20 @@ fn is_owned(kind: &Kind) -> bool {
     !matches!(kind, Kind::Card { .. } | Kind::Loopback)
 }
 
-fn as_link(seen: &SeenLink, kind: Kind, master: Option<LinkName>, rate: Option<Rate>) -> Link {
+fn as_master(seen: &SeenLink) -> Option<Master> {
+    let whose = if seen.is_ours() { Whose::Ours } else { Whose::Theirs };
+    seen.name.clone().map(|name| Master { name, whose })
+}
+
+fn as_link(seen: &SeenLink, kind: Kind, rate: Option<Rate>) -> Link {
     Link {
         owner: seen.mark().and_then(|mark| mark.owner()).filter(|_| is_owned(&kind)),
         kind,
         mtu: seen.mtu,
         up: seen.up,
         mac: seen.mac,
-        master,
+        master: None,
+        vlan: Vlan::None,
         isolated: seen.isolated,
         hairpin: seen.hairpin,
         gso: seen.gso(),

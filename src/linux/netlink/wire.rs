@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 
 use bowline_core::mac::Mac;
-use bowline_core::medium::{How, IpvlanFlag, IpvlanMode, MacvlanMode};
+use bowline_core::medium::{How, IpvlanFlag, IpvlanMode, MacvlanMode, VlanId};
 use bowline_core::name::LinkName;
+use bowline_core::state::Vlan;
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{DecodeError, NLA_HEADER_SIZE, NlasIterator};
 
@@ -80,6 +81,8 @@ pub(crate) struct SeenLink {
     pub(crate) how: Option<How>,
     /// Of a VLAN.
     pub(crate) vlan: Option<u16>,
+    /// It is a bridge that filters by VLAN.
+    pub(crate) filters_vlans: bool,
     /// Its other end is in another namespace, which the namespace that was asked knows by this number.
     pub(crate) peer_in: Option<i32>,
     /// True where its root queueing discipline is a token bucket, ours or not.
@@ -149,7 +152,8 @@ impl SeenLink {
                     LinkKind::Macvlan => self.how = macvlan(value)?,
                     LinkKind::Ipvlan => self.how = ipvlan(value)?,
                     LinkKind::Vlan => self.vlan = first(value)?.and_then(short),
-                    LinkKind::Bridge | LinkKind::Veth | LinkKind::Other => (),
+                    LinkKind::Bridge => self.filters_vlans = filters_vlans(value)?,
+                    LinkKind::Veth | LinkKind::Other => (),
                 },
                 libc::IFLA_INFO_SLAVE_DATA => {
                     for port in attributes(value) {
@@ -210,6 +214,47 @@ fn first(data: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
         }
     }
     Ok(None)
+}
+
+fn filters_vlans(data: &[u8]) -> Result<bool, DecodeError> {
+    const IFLA_BR_VLAN_FILTERING: u16 = 7;
+    let mut filters = false;
+    for attribute in attributes(data) {
+        if let (IFLA_BR_VLAN_FILTERING, value) = attribute? {
+            filters = value == [1];
+        }
+    }
+    Ok(filters)
+}
+
+/// The VLANs of a bridge or of a port, from the bridge's own list of links.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SeenVlans {
+    pub(crate) index: u32,
+    pub(crate) vlan: Vlan,
+}
+
+impl SeenVlans {
+    /// Reads the payload of an RTM_NEWLINK of family AF_BRIDGE, where ranges of VLANs are not told one by one.
+    pub(crate) fn parse(payload: &[u8]) -> Result<SeenVlans, DecodeError> {
+        const HEADER: usize = 16;
+        const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
+        const PVID_AND_UNTAGGED: u16 = 2 | 4;
+        let (header, rest) = payload.split_at_checked(HEADER).ok_or_else(too_short)?;
+        let mut found: Option<Vlan> = None;
+        for attribute in attributes(rest) {
+            let (libc::IFLA_AF_SPEC, value) = attribute? else { continue };
+            for info in attributes(value) {
+                let (IFLA_BRIDGE_VLAN_INFO, &[f0, f1, v0, v1]) = info? else { continue };
+                let (flags, id) = (u16::from_ne_bytes([f0, f1]), u16::from_ne_bytes([v0, v1]));
+                let alone = found.is_none() && flags & PVID_AND_UNTAGGED == PVID_AND_UNTAGGED;
+                let vlan = VlanId::new(id).ok().filter(|_| alone);
+                found = Some(vlan.map_or(Vlan::Mixed, Vlan::In));
+            }
+        }
+        let index = number(&header[4..]).unwrap_or_default();
+        Ok(SeenVlans { index, vlan: found.unwrap_or(Vlan::Mixed) })
+    }
 }
 
 const IFLA_GRO_MAX_SIZE: u16 = 58;
@@ -380,6 +425,34 @@ mod tests {
         assert_eq!(link(&[size(libc::IFLA_GSO_MAX_SIZE, 9), size(IFLA_GRO_MAX_SIZE, 9)]).gso(), Some(9));
         assert_eq!(link(&[size(libc::IFLA_GSO_MAX_SIZE, 9), size(IFLA_GRO_MAX_SIZE, 8)]).gso(), None);
         assert_eq!(link(&[]).gso(), None);
+    }
+
+    #[test]
+    fn vlans_are_read_as_one_or_as_none_that_we_would_want() {
+        let seen = |infos: &[(u16, u16)]| {
+            let info =
+                |&(flags, id): &(u16, u16)| attribute(2, &[flags.to_ne_bytes(), id.to_ne_bytes()].concat());
+            let spec = infos.iter().flat_map(info).collect::<Vec<u8>>();
+            let header = [&[7, 0, 0, 0][..], &9_u32.to_ne_bytes(), &[0; 8]].concat();
+            let payload = [header, attribute(libc::IFLA_AF_SPEC, &spec)].concat();
+            let seen = SeenVlans::parse(&payload).unwrap();
+            assert_eq!(seen.index, 9);
+            seen.vlan
+        };
+        assert_eq!(seen(&[(6, 10)]), Vlan::In(VlanId::new(10).unwrap()));
+        for other in [&[][..], &[(0, 10)], &[(2, 10)], &[(6, 10), (0, 20)], &[(0, 1), (6, 10)]] {
+            assert_eq!(seen(other), Vlan::Mixed, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_bridge_tells_whether_it_filters() {
+        let info = |on: u8| {
+            let data = attribute(libc::IFLA_INFO_DATA, &attribute(7, &[on]));
+            attribute(libc::IFLA_LINKINFO, &[attribute(libc::IFLA_INFO_KIND, b"bridge\0"), data].concat())
+        };
+        assert!(link(&[info(1)]).filters_vlans);
+        assert!(!link(&[info(0)]).filters_vlans);
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub(super) const NFPROTO: Load = Load::meta(15, 1);
 pub(super) const TRANSPORT: Load = Load::meta(16, 1);
 /// What the frame carries, beneath a VLAN's tag too. What the frame's own header says there would be hidden by a tag of
 /// mere priority, which its receiver ignores.
-const ETHER_TYPE: Load = Load::meta(1, 2);
+/// As it stands in the frame: of a tagged one, whose tag the kernel keeps beside it, that is the tag's.
+const ETHER_TYPE: Load = Load::link_header(12, 2);
 
 const ETHER_TARGET: Load = Load::link_header(0, 6);
 const ETHER_SOURCE: Load = Load::link_header(6, 6);

@@ -6,7 +6,7 @@ use bowline_core::driver::published;
 use bowline_core::endpoint::Endpoint;
 use bowline_core::place::Place;
 use bowline_core::plan::Change;
-use bowline_core::port::{HostPort, Ports, Published, Wish};
+use bowline_core::port::{HostPort, Ports, Protocol, Published, Wish};
 use bowline_core::{Code, Error, Result};
 
 use crate::manager::attach::among;
@@ -52,8 +52,8 @@ impl Manager {
                 Code::InvalidOption,
                 format!("endpoint {} cannot publish", endpoint.name),
             )
-            .because("it is on internal networks only, or on none: nothing from outside may reach it")
-            .fix("connect it to a network that is not internal"));
+            .because("it is on no network that leads from outside to it: on internal ones only, on links of others, or on none")
+            .fix("connect it to a network of driver bridge that is not internal"));
         }
         if let Some(network) = published::passed_by(endpoint, among(kept)) {
             return Err(Error::new(
@@ -96,6 +96,7 @@ impl Manager {
             let published = made(wish.host.unwrap_or(wish.ports));
             return not_twice(endpoint, chosen, &published).map(|()| published);
         };
+        self.must_lead_there(endpoint, wish, kept)?;
         let within = match wish.host {
             Some(host) if host.count() == count => {
                 let published = made(host);
@@ -126,6 +127,33 @@ impl Manager {
         Err(Error::new(Code::PortTaken, format!("no port is free for {wish}"))
             .because(format!("all of {} are taken", ranges.join(", ")))
             .fix("give a range with room, or take ports back: bowline port ls"))
+    }
+
+    /// By a bridge of others the host has to find the way itself.
+    fn must_lead_there(&self, endpoint: &Endpoint, wish: &Wish, kept: &[MutexGuard<'_, Kept>]) -> Result<()> {
+        let Some((network, address)) = published::by_their_bridge(endpoint, among(kept), wish.at) else {
+            return Ok(());
+        };
+        let (name, bridge) = (&network.name, &network.bridge);
+        let refused = |why: String| {
+            Error::new(Code::InvalidOption, format!("endpoint {} cannot publish {wish}", endpoint.name))
+                .because(why)
+                .fix(format!(
+                    "reach it at its own address, {address}; or connect it to a network of the host's own"
+                ))
+        };
+        if wish.protocol == Protocol::Sctp {
+            return Err(refused(format!(
+                "network {name} is on a bridge of others, where SCTP is not relayed"
+            )));
+        }
+        match self.kernel.way_to(network.host, address)? {
+            Some(link) if link == *bridge => Ok(()),
+            Some(link) => {
+                Err(refused(format!("this host sends to {address} by {link}, and not by {bridge}")))
+            }
+            None => Err(refused(format!("this host has no way to {address}"))),
+        }
     }
 
     /// Reserves ports and binds their sockets, or says who has one of them.

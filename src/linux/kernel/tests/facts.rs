@@ -20,7 +20,7 @@ fn a_host_tells_its_addresses_routes_links_and_uplinks() {
         let on = |link: &str, net: &str| (name(link), net.parse().unwrap());
         assert!(facts.addresses.contains(&on("uplink", "192.0.2.2/24")), "{facts:?}");
         assert!(facts.addresses.contains(&on("lo", "127.0.0.1/8")), "{facts:?}");
-        let mut routes = facts.routes.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut routes = facts.routes.iter().map(|(_, to)| to.to_string()).collect::<Vec<_>>();
         routes.retain(|route| !route.starts_with("::1/"));
         routes.sort();
         assert_eq!(routes, ["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32", "203.0.113.0/24"]);

@@ -18,6 +18,7 @@ fn our_links_are_told_of_and_no_others() {
         let until = |wanted: Moved| loop {
             let moved = told.recv_timeout(Duration::from_secs(20)).expect("in vain waited for a notice");
             let name = match &moved {
+                Moved::Parent { name, .. } | Moved::Renamed { name, .. } => name,
                 Moved::Link { name, .. } | Moved::Address { name, .. } => name,
                 Moved::Overrun { .. } | Moved::Tables { .. } => panic!("notices were lost"),
             };

@@ -11,7 +11,7 @@ use bowline_core::kernel::{Kernel as _, Scope};
 use bowline_core::name::{Id, LinkName};
 use bowline_core::place::{Door, Place};
 use bowline_core::plan::{Change, diff};
-use bowline_core::state::{Addr, Kind, Link, LinkKey, Route, State};
+use bowline_core::state::{Addr, Kind, Link, LinkKey, Master, Route, State};
 use serde_json::Value;
 
 use crate::kernel::{Kernel, Options};
@@ -111,7 +111,7 @@ impl World {
         let link = Link {
             owner: Some(Id(100 + u128::from(n))),
             up: true,
-            master: Some(name(BRIDGE)),
+            master: Some(Master::ours(name(BRIDGE))),
             ..Link::new(Kind::Port { card: card.clone() }, 1500)
         };
         state.links.insert(port.clone(), link);
