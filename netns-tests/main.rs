@@ -461,6 +461,24 @@ scenarios! {
         who_has_the_parent_is_named,
         its_parent_comes_back,
     }
+    dhcp {
+        a_macvlan_member_has_what_a_server_gave,
+        leases_are_renewed_also_by_the_next_daemon,
+        a_lease_that_nobody_prolongs_ends,
+        a_server_that_says_no_takes_the_address,
+        what_is_no_answer_is_not_believed,
+        an_address_that_a_neighbour_has_is_declined,
+        without_a_server_an_attach_fails_and_leaves_nothing,
+        who_waits_can_be_taken_away,
+        a_card_made_again_keeps_its_lease,
+        twenty_at_once,
+        what_cannot_be_is_refused,
+        at_every_call_of_attach,
+    }
+    #[needs(Ipvlan)]
+    dhcp_ipvlan {
+        members_have_what_a_server_gave,
+    }
     #[needs(Vlan8021q)]
     vlan_parents {
         it_is_made_shared_and_removed,

@@ -7,6 +7,8 @@ pub(crate) mod bridge_vlans;
 pub(crate) mod catalogue;
 pub(crate) mod coexist;
 pub(crate) mod crash;
+pub(crate) mod dhcp;
+pub(crate) mod dhcp_ipvlan;
 pub(crate) mod direct;
 pub(crate) mod direct_crashes;
 pub(crate) mod direct_parents;

@@ -3,6 +3,7 @@
 
 pub(crate) mod background;
 pub(crate) mod daemon;
+pub(crate) mod dhcp;
 pub(crate) mod dns;
 mod dump;
 mod machine;

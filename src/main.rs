@@ -1,8 +1,8 @@
 //! bowline: one program, and the one place that chooses implementations.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::net::{SocketAddr, SocketAddrV4};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,12 +11,15 @@ use bowline_bench::{attach, direct, dns, scale};
 use bowline_cli::{BenchArgs, BenchCommand, ConfigArgs, DaemonArgs, LogFormat, Outer, Session};
 use bowline_core::Result;
 use bowline_core::kernel::Kernel;
+use bowline_core::mac::Mac;
+use bowline_core::name::LinkName;
 use bowline_core::place::{Door, Found, Place};
 use bowline_core::port::{HostPort, Protocol};
 use bowline_daemon::config::{self, Config};
 use bowline_daemon::kept::{self, Opening};
-use bowline_daemon::{Leave, LeftAlone, Listening, NoSockets, Sockets};
+use bowline_daemon::{Heard, Leave, LeftAlone, Listening, NoSockets, Packets, Sockets};
 use bowline_dns::serve::Ears;
+use bowline_linux::Sort;
 use bowline_linux::hold::Socket;
 use bowline_linux::keeper::{self, Systemd};
 
@@ -106,6 +109,45 @@ impl Sockets for HostSockets {
 
     fn forget(&self, place: Place) {
         self.0.forget_resolver(place);
+    }
+
+    fn packets(&self, place: Place, card: &LinkName, port: u16) -> Result<Box<dyn Packets>> {
+        Ok(Box::new(HostPackets(self.0.packets(place, card, port)?)))
+    }
+
+    fn way_in(&self, place: Place) -> Option<OwnedFd> {
+        self.0.way_in(place)
+    }
+}
+
+#[derive(Debug)]
+struct HostPackets(bowline_linux::Packets);
+
+impl Packets for HostPackets {
+    fn send_ip(&self, packet: &[u8], to: Option<Mac>) -> io::Result<()> {
+        self.0.send_ip(packet, to)
+    }
+
+    fn send_arp(&self, packet: &[u8]) -> io::Result<()> {
+        self.0.send_arp(packet)
+    }
+
+    fn send_udp(&self, from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> io::Result<()> {
+        self.0.send_udp(from, to, payload)
+    }
+
+    fn receive(&self, into: &mut Vec<u8>) -> io::Result<Option<Heard>> {
+        let heard = self.0.receive(into)?;
+        Ok(heard.map(|heard| match heard.sort {
+            Sort::Arp => Heard::Arp,
+            Sort::Ip { has_checksum } => Heard::Ip { has_checksum, from: heard.from },
+        }))
+    }
+}
+
+impl AsFd for HostPackets {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -12,7 +12,8 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("api", &["core"]),
     ("linux", &["core"]),
     ("dns", &["core"]),
-    ("daemon", &["api", "core", "dns"]),
+    ("dhcp", &["core"]),
+    ("daemon", &["api", "core", "dhcp", "dns"]),
     // The processes of `run`, and the namespaces that commands name.
     ("cli", &["api", "core", "linux"]),
     ("bench", &["api", "core", "linux"]),

@@ -23,6 +23,7 @@ use crate::v1;
     v1::Drift,
     v1::Driver,
     v1::Ipam,
+    v1::Lease,
     v1::Dump,
     v1::Endpoint,
     v1::EndpointDns,

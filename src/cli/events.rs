@@ -52,6 +52,8 @@ fn kind(kind: EventKind) -> &'static str {
         EventKind::Published => "published",
         EventKind::Unpublished => "unpublished",
         EventKind::ParentChanged => "parent-changed",
+        EventKind::Leased => "leased",
+        EventKind::LeaseLost => "lease-lost",
         EventKind::Healed => "healed",
         EventKind::Missed => "missed",
     }

@@ -215,6 +215,7 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         rate_in_bits_per_s: Some(10_000_000),
         rate_out_bits_per_s: Some(1_500_000_000),
         aliases: vec!["api".into()],
+        lease: None,
         host_link: "blabcdefghijk".into(),
     };
     let inner = v1::Interface {
@@ -227,6 +228,14 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         default_route: false,
         rate_in_bits_per_s: None,
         aliases: Vec::new(),
+        lease: Some(v1::Lease {
+            server: "10.8.0.1".parse().unwrap(),
+            renews_unix_ms: Some(CREATED + 60_000),
+            rebinds_unix_ms: Some(CREATED + 105_000),
+            expires_unix_ms: Some(CREATED + 120_000),
+            dns: vec!["10.8.0.53".parse().unwrap()],
+            search: vec!["example.net".into()],
+        }),
         ..card.clone()
     };
     let web = v1::Endpoint {

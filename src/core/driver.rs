@@ -2,6 +2,7 @@
 
 mod bridge;
 mod direct;
+mod leased;
 pub mod published;
 
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use crate::family::Family;
 use crate::kernel::Uplink;
 use crate::medium::{Bridge, Medium, VlanId};
 use crate::name::Id;
-use crate::network::{Network, Subnet};
+use crate::network::{Ipam, Network, Subnet};
 use crate::place::Place;
 use crate::plan::Change;
 use crate::state::{Link, LinkKey, Route, State, SysctlKey};
@@ -65,10 +66,14 @@ pub fn host_routes(network: &Network, interface: &Interface) -> Vec<Route> {
 
 /// One endpoint's fragment on the network, but for its default route, which depends on its other interfaces.
 pub fn interface(network: &Network, endpoint: &Endpoint, interface: &Interface) -> State {
-    match &network.medium {
+    let state = match &network.medium {
         Medium::Bridge(its) => bridge::interface(network, its, endpoint, interface),
         Medium::Direct(its) => direct::interface(network, its, endpoint, interface),
         Medium::Pair => bridge::interface(network, &Bridge::default(), endpoint, interface),
+    };
+    match network.ipam {
+        Ipam::Pools | Ipam::None => state,
+        Ipam::Dhcp => leased::interface(state, network, endpoint, interface),
     }
 }
 
@@ -139,6 +144,9 @@ fn way(interface: &Interface, network: &Network, family: Family) -> Option<Way> 
     let address = interface.address(family)?;
     if network.medium.direct().is_some_and(|direct| direct.how.is_routed()) {
         return Some(Way::Straight);
+    }
+    if let (Family::V4, Some(lease)) = (family, &interface.lease) {
+        return lease.gateway().map(IpAddr::V4).map(Way::By);
     }
     network.subnet_of(address).and_then(Subnet::gateway).map(Way::By)
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use crate::family::Family;
+use crate::lease::Lease;
 use crate::mac::Mac;
 use crate::medium::VlanId;
 use crate::name::{Id, LinkName, Name};
@@ -45,6 +46,8 @@ pub struct Interface {
     pub vlan: Option<VlanId>,
     /// Each with the prefix length of its subnet.
     pub addresses: Vec<IpNetwork>,
+    /// What a DHCP server gave, its address among them.
+    pub lease: Option<Lease>,
     /// The default route goes by the interface with the highest.
     pub gw_priority: i32,
     /// The most that reaches it.

@@ -12,6 +12,7 @@ pub mod feature;
 pub mod firewall;
 pub mod ipam;
 pub mod kernel;
+pub mod lease;
 pub mod mac;
 pub mod medium;
 pub mod memory;

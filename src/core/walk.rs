@@ -130,6 +130,7 @@ fn endpoint(n: u8, networks: &[Network], joined: &[bool], priority: i32, publish
         mac: Mac::local((u64::from(n) << 16) + (1 << 8) + i as u64),
         vlan: None,
         addresses: network.subnets.iter().map(|s| member(s.net(), n)).collect(),
+        lease: None,
         gw_priority: priority * i as i32,
         rate_in: (priority == 0).then(|| Rate::new(1_000_000).unwrap()),
         rate_out: None,

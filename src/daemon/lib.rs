@@ -5,6 +5,7 @@ mod dirs;
 pub mod hooks;
 pub mod kept;
 mod labels;
+mod leases;
 pub mod manager;
 mod ready;
 mod relay;
@@ -15,4 +16,5 @@ mod sockets;
 pub mod store;
 
 pub use run::{Options, run};
-pub use sockets::{Leave, LeftAlone, Listening, NoSockets, Sockets};
+pub use sockets::Heard;
+pub use sockets::{Leave, LeftAlone, Listening, NoSockets, Packets, Sockets};

@@ -14,6 +14,8 @@ mod hosts;
 mod index;
 mod keeper;
 mod known;
+mod lease;
+mod leases;
 mod medium;
 mod names;
 mod networks;
@@ -39,6 +41,7 @@ use bowline_core::{Code, Error, Result};
 use tokio::sync::broadcast;
 
 use crate::config::Config;
+use crate::leases::Leases;
 use crate::relay::Relays;
 use crate::resolver::{Resolver, Settings};
 use crate::sockets::Sockets;
@@ -65,6 +68,7 @@ pub struct Manager {
     ula: [u8; 5],
     index: Index,
     reaper: Reaper,
+    leases: Arc<Leases>,
     hosts: Hosts,
     events: broadcast::Sender<Event>,
     random: Mutex<std::fs::File>,
@@ -127,6 +131,7 @@ impl Manager {
             ula,
             index: Index::default(),
             reaper: Reaper::default(),
+            leases: Arc::new(Leases::new()?),
             hosts: Hosts::default(),
             events: broadcast::Sender::new(1024),
             random: Mutex::new(random),

@@ -254,6 +254,16 @@ impl Resolver {
         self.sockets.lose(place);
     }
 
+    /// Writes the file for a namespace's programs anew, where they read one.
+    pub(crate) fn write(&self, place: Place, found: Found<'_>, wishes: &Wishes) {
+        match found {
+            Found::Seen(path) if self.hears(place) => {
+                self.files.put(place, path, &self.resolv_conf(wishes));
+            }
+            Found::Seen(_) | Found::By(_) | Found::Nowhere => (),
+        }
+    }
+
     /// Nobody but us keeps the namespace: with the sockets it goes, and the kernel tells of the rest.
     pub(crate) fn let_die(&self, place: Place) {
         let _turn = self.turn(place);

@@ -121,6 +121,8 @@ fn serve(
     spawn("bowline-heal", move || Manager::heal(&watched, &notices))?;
     let watched = Arc::downgrade(manager);
     spawn("bowline-ears", move || Manager::heal_resolvers(&watched, &broken))?;
+    let leased = Arc::downgrade(manager);
+    let leasing = spawn("bowline-lease", move || Manager::keep_leases(&leased))?;
     drop(hold);
 
     let shared = Shared { manager: manager.clone(), ready };
@@ -131,8 +133,11 @@ fn serve(
         signals::until_told_to_stop(signals, manager, serving).await
     });
     manager.stop_reaping();
-    if reaping.join().is_err() {
-        tracing::error!("the reaper panicked");
+    manager.stop_leases();
+    for (name, thread) in [("reaper", reaping), ("keeper of leases", leasing)] {
+        if thread.join().is_err() {
+            tracing::error!("the {name} panicked");
+        }
     }
     runtime.shutdown_timeout(Duration::from_secs(2));
     tracing::info!("stopped");

@@ -1,10 +1,13 @@
-//! The sockets that the core's `Kernel` does not speak of: what is relayed in user space needs them, and the resolver.
+//! The sockets that the core's `Kernel` does not speak of: what is relayed in user space needs them, the resolver, and the
+//! DHCP client.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use bowline_core::mac::Mac;
+use bowline_core::name::LinkName;
 use bowline_core::place::{Found, Place};
 use bowline_core::port::{HostPort, Protocol};
 use bowline_core::{Code, Error, Result};
@@ -64,6 +67,37 @@ pub trait Sockets: Send + Sync {
 
     /// The resolver's sockets there are closed, or about to be.
     fn forget(&self, place: Place);
+
+    /// What a card in an open container namespace hears at a port of UDP, and by ARP. It keeps the namespace.
+    fn packets(&self, place: Place, card: &LinkName, port: u16) -> Result<Box<dyn Packets>>;
+
+    /// The namespace itself, of a container that has a resolver of ours. It is kept for as long as this is.
+    fn way_in(&self, place: Place) -> Option<OwnedFd>;
+}
+
+/// The packets of one card, past the kernel's own IP. None of this waits.
+pub trait Packets: AsFd + Send + Sync + std::fmt::Debug {
+    /// An IP packet to all, or to one neighbour.
+    fn send_ip(&self, packet: &[u8], to: Option<Mac>) -> io::Result<()>;
+
+    fn send_arp(&self, packet: &[u8]) -> io::Result<()>;
+
+    /// From an address that the card has, the way that the kernel finds.
+    fn send_udp(&self, from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> io::Result<()>;
+
+    /// What came in; None where there is nothing more.
+    fn receive(&self, into: &mut Vec<u8>) -> io::Result<Option<Heard>>;
+}
+
+/// What came in, and by which neighbour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    Arp,
+    /// A packet that no card has sent may have no checksum yet.
+    Ip {
+        has_checksum: bool,
+        from: Option<Mac>,
+    },
 }
 
 pub type Leave = Box<dyn FnOnce() -> Result<()> + Send>;
@@ -109,4 +143,13 @@ impl Sockets for NoSockets {
     fn lose(&self, _: Place) {}
 
     fn forget(&self, _: Place) {}
+
+    fn packets(&self, _: Place, card: &LinkName, _: u16) -> Result<Box<dyn Packets>> {
+        Err(Error::new(Code::Unsupported, format!("hear the packets of {card}"))
+            .because("this kernel has none"))
+    }
+
+    fn way_in(&self, _: Place) -> Option<OwnedFd> {
+        None
+    }
 }

@@ -45,6 +45,7 @@ use nix::unistd::pipe2;
 use crate::anchor::Anchors;
 use crate::foreign::firewalld::Bridges;
 use crate::nft::Nft;
+use crate::packets::Packets;
 use crate::resolver::Ears;
 use crate::{anchor, dial, fault, foreign, hold, keeper, netns, probe};
 use ears::Resolvers;
@@ -155,6 +156,17 @@ impl Kernel {
         }
         let host = self.host_or_closed(place).map_err(io::Error::other)?;
         host.enter(|| Ok(dial::dial(protocol, to))).map_err(io::Error::other)?
+    }
+
+    /// The packets of a card in an open container namespace: ARP, and UDP to this port.
+    pub fn packets(&self, place: Place, card: &LinkName, port: u16) -> Result<Packets> {
+        let card = card.clone();
+        self.guest_at(place)?.run(move |_| Packets::open(&card, port))
+    }
+
+    /// A container's namespace itself, where a resolver of ours is in it. Whoever holds it keeps it.
+    pub fn way_in(&self, place: Place) -> Option<OwnedFd> {
+        self.resolvers.way_in(place)
     }
 
     /// The sockets of the resolver that was made in a container's namespace, once for each time that they were made.

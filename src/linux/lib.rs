@@ -15,6 +15,7 @@ mod dial;
 mod fault;
 mod foreign;
 mod netlink;
+mod packets;
 mod resolver;
 mod sysctl;
 
@@ -22,4 +23,5 @@ pub use anchor::{Anchors, Tell};
 pub use dial::reset_on_close;
 pub use hold::raise_file_limit;
 pub use kernel::{Kernel, Options};
+pub use packets::{Heard, Packets, Sort};
 pub use resolver::Ears;

@@ -101,20 +101,20 @@ fn what_cannot_be_is_refused_with_its_reason() {
         (
             "network create x -d macvlan --subnet 10.4.0.0/24",
             expect![[r#"
-            ! error[BWL-1115]: create network x
-            !   cause: a link of the host's is needed to hang on
-            !   fix: name one: --parent eth0, eth1, eth3, br0; or add --internal for a network that leads nowhere
-            [2]
-        "#]],
+                ! error[BWL-1115]: create network x
+                !   cause: a link of the host's is needed to hang on
+                !   fix: name one: --parent eth0, eth1, eth3, br0, br-tag; or add --internal for a network that leads nowhere
+                [2]
+            "#]],
         ),
         (
             "network create x -d macvlan --parent eth9 --subnet 10.4.0.0/24",
             expect![[r#"
-            ! error[BWL-1115]: create network x
-            !   cause: parent eth9 is missing: the host has no such link
-            !   fix: choose one that is there: eth0, eth1, eth3, br0
-            [2]
-        "#]],
+                ! error[BWL-1115]: create network x
+                !   cause: parent eth9 is missing: the host has no such link
+                !   fix: choose one that is there: eth0, eth1, eth3, br0, br-tag
+                [2]
+            "#]],
         ),
         (
             "network create x -d macvlan --parent wlan0 --subnet 10.4.0.0/24",

@@ -178,6 +178,29 @@ pub struct Interface {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_out_bits_per_s: Option<u64>,
     pub aliases: Vec<String>,
+    /// What a DHCP server gave; absent on other networks, and while none is had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// The other end, in the host's namespace.
     pub host_link: String,
+}
+
+/// What a DHCP server gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lease {
+    #[schema(value_type = String)]
+    pub server: Ipv4Addr,
+    /// Milliseconds since 1970, UTC, as are the others; absent where it has no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews_unix_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebinds_unix_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_unix_ms: Option<u64>,
+    /// The name servers that it told of.
+    #[schema(value_type = Vec<String>)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<String>,
 }

@@ -32,6 +32,10 @@ pub enum EventKind {
     Unpublished,
     /// The link that a network hangs on came, went, is up, down or has another name.
     ParentChanged,
+    /// A DHCP server gave an address, or another than before.
+    Leased,
+    /// A lease ended, and its address was taken away.
+    LeaseLost,
     /// Something was changed by another hand and put right.
     Healed,
     /// The reader was too slow: some events before this one are missing.

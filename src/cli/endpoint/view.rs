@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use bowline_api::v1::{DnsLink, Endpoint, EndpointDns, EndpointState, Interface};
+use bowline_api::v1::{DnsLink, Endpoint, EndpointDns, EndpointState, Interface, Lease};
 use bowline_core::rate::Rate;
 
 use crate::port::view::{all, exposed, shown};
@@ -65,6 +65,9 @@ pub(super) fn card(endpoint: &Endpoint, screen: &Screen) -> String {
         if let Some(rates) = rates(card) {
             line("rate", &format!("{}: {rates}", card.name));
         }
+        if let Some(lease) = &card.lease {
+            line("lease", &format!("{}: {}", card.name, leased(lease)));
+        }
     }
     if !endpoint.antispoof {
         line("antispoof", "off: it may send under addresses that are not its own");
@@ -101,6 +104,27 @@ fn rates(card: &Interface) -> Option<String> {
     let limits: Vec<String> =
         ways.into_iter().filter_map(|(bits, way)| Some(format!("{} {way}", rate(bits?)))).collect();
     (!limits.is_empty()).then(|| format!("at most {}", limits.join(", ")))
+}
+
+/// `of 192.0.2.1, until …, renewed at …`
+fn leased(lease: &Lease) -> String {
+    let mut said = format!("of {}", lease.server);
+    match lease.expires_unix_ms {
+        Some(ends) => write!(said, ", until {}", rfc3339(ends)).expect("a string takes all"),
+        None => said.push_str(", without an end"),
+    }
+    if let Some(renewed) = lease.renews_unix_ms {
+        write!(said, ", renewed at {}", rfc3339(renewed)).expect("a string takes all");
+    }
+    for (key, values) in [
+        ("name servers", lease.dns.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        ("search", lease.search.clone()),
+    ] {
+        if !values.is_empty() {
+            write!(said, "; {key} {}", values.join(", ")).expect("a string takes all");
+        }
+    }
+    said
 }
 
 fn interfaces(endpoint: &Endpoint, screen: &Screen) -> String {
@@ -163,6 +187,7 @@ mod tests {
               link        cache\u{1b}[2J
               rate        eth0: at most 10mbit in, 1500mbit out
               rate        eth1: at most 1500mbit out
+              lease       eth1: of 10.8.0.1, until 2025-11-20T08:36:00.000Z, renewed at 2025-11-20T08:35:00.000Z; name servers 10.8.0.53; search example.net
               label       owner=a\nb
               created     2025-11-20T08:34:00.000Z
               id          ffff456789abcdef0011223344556677

@@ -55,6 +55,7 @@ fn interface(addresses: &[&str], aliases: &[&str]) -> Interface {
         rate_in_bits_per_s: None,
         rate_out_bits_per_s: None,
         aliases: aliases.iter().map(ToString::to_string).collect(),
+        lease: None,
         host_link: "blabcdefghijk".into(),
     }
 }

@@ -82,6 +82,7 @@ fn flags(network: &Network) -> Vec<String> {
         (!network.icc).then_some("no-icc"),
         (!network.masquerade).then_some("no-masquerade"),
         (!network.dns).then_some("no-dns"),
+        (network.ipam == Ipam::Dhcp).then_some("dhcp"),
         gso,
     ];
     let modes = modes(network).into_iter().filter(|(_, mode)| *mode != GatewayMode::Nat && !is_wire);
@@ -143,6 +144,9 @@ pub(super) fn card(network: &Network, ports: &[Port], screen: &Screen) -> String
     }
     if !network.host_addresses.is_empty() {
         line("host", &format!("{}: by these members reach it", network.host_addresses.join(", ")));
+    }
+    if network.ipam == Ipam::Dhcp {
+        line("addresses", "dhcp: a server on the parent's link gives them");
     }
     for subnet in &network.subnets {
         line(

@@ -22,6 +22,7 @@ use bowline_core::{Code, Context, Error, Result};
 use super::direct;
 use super::endpoints::Ticket;
 use super::keeper::{Keeper, Kept};
+use super::leases::Goodbye;
 use super::reaper::Dead;
 use super::relay::Beside;
 use super::seat::{More, Seat, Seated, wanted};
@@ -29,14 +30,15 @@ use super::{Manager, medium};
 use crate::store::{EndpointRecord, FixedRecord, Life};
 
 impl Manager {
-    /// Adds interfaces to an endpoint whose namespace is open. On failure everything is as before.
+    /// Adds interfaces to an endpoint whose namespace is open. On failure everything is as before. Networks whose server
+    /// has yet to give an address are returned: [`Manager::await_leases`] waits for these.
     pub(super) fn join(
         &self,
         seat: &Arc<Seat>,
         seated: &mut Seated,
         tickets: &[Ticket],
         publish: &[Wish],
-    ) -> Result<()> {
+    ) -> Result<Vec<Id>> {
         let keepers = self.keepers_with(&seated.endpoint, tickets);
         let mut kept: Vec<_> = keepers.iter().map(|k| k.lock()).collect();
 
@@ -53,6 +55,8 @@ impl Manager {
         };
         self.end_relays(&beside, &now_beside);
         let joining: Vec<Id> = tickets.iter().map(|t| t.keeper.id).collect();
+        let waiting: Vec<Id> =
+            tickets.iter().filter(|t| t.keeper.asking.is_some()).map(|t| t.keeper.id).collect();
         let mut after =
             if tickets.is_empty() { bare(&seated.endpoint) } else { wanted(&seated.endpoint, among(&kept)) };
         let _turn = self.resolver.turn(seated.endpoint.place);
@@ -65,7 +69,8 @@ impl Manager {
             .put_endpoint(seat.id, &others)
             .and_then(|()| self.kernel.apply(&diff(&before, &after)))
             .and_then(|()| {
-                let live = EndpointRecord { answered: true, ..seated.record(&[]) };
+                let answered = seated.answered || waiting.is_empty();
+                let live = EndpointRecord { answered, ..seated.record(&[]) };
                 self.store.put_endpoint(seat.id, &live)
             })
             .and_then(|()| self.keep_fixed(seated, tickets, &mut kept));
@@ -75,7 +80,7 @@ impl Manager {
             self.begin_relays(&beside);
             return Err(error);
         }
-        seated.answered = true;
+        seated.answered |= waiting.is_empty();
         self.give_up(seat.id, &beside, &now_beside);
         self.begin_relays(&now_beside);
         for interface in &seated.endpoint.interfaces {
@@ -84,7 +89,7 @@ impl Manager {
             }
         }
         self.know(seated, &kept);
-        Ok(())
+        Ok(waiting)
     }
 
     /// Takes interfaces away. The kernel follows, behind the answer; until then their addresses stay taken.
@@ -126,6 +131,8 @@ impl Manager {
             return Err(error);
         }
         // It is journalled: from here on everything is done, whatever fails on the way.
+        let goodbyes = going.iter().filter_map(|i| Some((i.network, self.end_lease(seated, i)?)));
+        let mut goodbyes: BTreeMap<Id, Arc<Goodbye>> = goodbyes.collect();
         let mut done = Ok(());
         let leave = self.forget_names(seated, &going, &kept);
         self.end_relays(&beside, &now_beside);
@@ -159,11 +166,16 @@ impl Manager {
             }
             let port = self.port(&interface);
             let (elements, routes) = (filters(&before, &interface), host_routes(&before, &port, &interface));
-            self.reaper.bury(Dead { seat: seat.clone(), interface, host: port.place, elements, routes });
+            let (seat, host) = (seat.clone(), port.place);
+            let goodbye = goodbyes.remove(&interface.network);
+            self.reaper.bury(Dead { seat, interface, host, elements, routes, goodbye });
         }
         if life == Life::Removed {
-            // The name is given up last, so that what is kept under it is not the next one's.
-            done = done.and(self.give_up_fixed(&seat.name));
+            // The name is given up last, so that what is kept under it is not the next one's. What was never answered for has
+            // nothing under its name; an earlier one may.
+            if seated.answered {
+                done = done.and(self.give_up_fixed(&seat.name));
+            }
             self.index.remove_endpoint(seat);
         }
         done
@@ -216,7 +228,10 @@ impl Manager {
             let of = keeper_of(kept, interface.network).expect(LOCKED);
             // Asked for now, or once before under this name.
             let fixed = !ticket.addresses.is_empty() || of.fixed_for(&seated.endpoint.name).is_some();
-            seated.more.insert(interface.network, More { aliases: ticket.aliases.clone(), fixed });
+            seated.more.insert(
+                interface.network,
+                More { aliases: ticket.aliases.clone(), fixed, waits: ticket.keeper.asking.is_some() },
+            );
             of.members.insert(seated.endpoint.id, (seated.endpoint.name.clone(), interface.clone()));
             seated.endpoint.interfaces.push(interface);
         }
@@ -268,6 +283,7 @@ impl Manager {
                 .unwrap_or_else(|| Mac::local(random.0 as u64)),
             vlan: ticket.vlan,
             addresses,
+            lease: None,
             gw_priority: ticket.gw_priority,
             rate_in: ticket.rate_in,
             rate_out: ticket.rate_out,
@@ -322,7 +338,8 @@ impl Manager {
                 let port = self.port(&interface);
                 let its = wanted(&now, among(kept));
                 let (elements, routes) = (filters(&its, &interface), host_routes(&its, &port, &interface));
-                self.reaper.bury(Dead { seat: seat.clone(), interface, host: port.place, elements, routes });
+                let (seat, host) = (seat.clone(), port.place);
+                self.reaper.bury(Dead { seat, interface, host, elements, routes, goodbye: None });
             }
         } else {
             added.iter().for_each(|interface| give_back(kept, was, interface));

@@ -16,7 +16,7 @@ use bowline_core::{Code, Context, Error, Result};
 
 use super::keeper::Keeper;
 use super::seat::{Seat, Seated, guard};
-use super::{Manager, known, now_unix_ms, ports};
+use super::{Manager, known, lease, now_unix_ms, ports};
 use crate::store::Life;
 
 /// Who calls, as the socket knows it.
@@ -94,11 +94,15 @@ impl Manager {
             if tickets[0].keeper.has_names {
                 [&seat.name, &seated.hostname].into_iter().try_for_each(known::check)?;
             }
+            let named = self.resolver.is_wanted(seated.endpoint.place);
+            lease::must_lead_back(&tickets, seated.path.is_some(), named)?;
             let door = door.clone().or_else(|| seated.door()).ok_or_else(|| no_way_in(&seat))?;
             let place = self.open_again(&door, &seated)?;
             let joined = self.join(&seat, &mut seated, &tickets, &[]);
+            drop(seated);
+            let leased = joined.and_then(|waiting| self.await_leases(&seat, &waiting));
             self.kernel.close(place);
-            joined
+            leased
         })
         .context(|| format!("connect {} to {}", seat.name, join.network))?;
         let network = tickets[0].keeper.name.as_str();
@@ -189,6 +193,7 @@ impl Manager {
         }
         let door = door(&wish.netns, caller)?;
         let path = wish.netns.path.clone();
+        lease::must_lead_back(&tickets, path.is_some(), false)?;
         // Who sees what we see has opened it just now.
         let path_seen = path.as_ref().is_some_and(|path| caller.sees_our_files() || Path::new(path).exists());
         Ok(Order { name, hostname, door, path, path_seen, tickets, publish })
@@ -220,6 +225,16 @@ impl Manager {
                     return Err(Error::new(Code::InterfaceTaken, format!("interface name {card} is taken"))
                         .fix("leave it out, or choose another"));
                 }
+            }
+            if keeper.asking.is_some() && (join.ip.is_some() || join.ip6.is_some()) {
+                return Err(Error::new(
+                    Code::InvalidAddress,
+                    format!("an address on network {} cannot be asked for", keeper.name),
+                )
+                .because("a DHCP server gives the addresses there")
+                .fix(
+                    "have the server keep one for this endpoint, by a MAC address given with --mac-address",
+                ));
             }
             let addresses = join.ip.map(IpAddr::V4).into_iter().chain(join.ip6.map(IpAddr::V6)).collect();
             let mac = join.mac.as_deref().map(str::parse::<Mac>).transpose()?;
@@ -268,16 +283,28 @@ impl Manager {
             if !self.index.replace_endpoint(&there, seat.clone()) {
                 return Err(exists(&there.name));
             }
-            if let Err(error) = self.join(&seat, &mut seated, &order.tickets, &order.publish) {
-                self.index.replace_endpoint(&seat, there);
+            let waiting = match self.join(&seat, &mut seated, &order.tickets, &order.publish) {
+                Ok(waiting) => waiting,
+                Err(error) => {
+                    self.index.replace_endpoint(&seat, there);
+                    return Err(error);
+                }
+            };
+            drop(seated);
+            if let Err(error) = self.await_leases(&seat, &waiting) {
+                // Somebody may have taken the name meanwhile; then the stopped one is as good as replaced.
+                if self.index.add_endpoint(there.clone()).is_some() {
+                    self.forget_stopped(&there);
+                }
                 return Err(error);
             }
             self.forget_stopped(&there);
-        } else if let Err(error) = self.join(&seat, &mut seated, &order.tickets, &order.publish) {
-            self.index.remove_endpoint(&seat);
-            return Err(error);
+        } else {
+            let joined = self.join(&seat, &mut seated, &order.tickets, &order.publish);
+            let waiting = joined.inspect_err(|_| self.index.remove_endpoint(&seat))?;
+            drop(seated);
+            self.await_leases(&seat, &waiting)?;
         }
-        drop(seated);
         Ok(seat)
     }
 

@@ -12,7 +12,7 @@ use bowline_core::ipam::{Holder, Pool};
 use bowline_core::medium::{Bridge, Medium, Whose};
 use bowline_core::name::{Id, Name};
 use bowline_core::network::{
-    Gateway, Gateways, Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix,
+    Gateway, Gateways, Ipam, Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix,
 };
 use bowline_core::place::Place;
 use bowline_core::state::LinkKey;
@@ -21,6 +21,7 @@ use bowline_dns::zone::Zone;
 use ipnetwork::IpNetwork;
 
 use super::direct::Below;
+use super::lease::Asking;
 use super::{held, medium};
 use crate::store::{MediumRecord, NetworkRecord};
 
@@ -33,6 +34,8 @@ pub(super) struct Keeper {
     pub(super) has_names: bool,
     /// Whether the host has a firewall for it, and forwards its packets.
     pub(super) passes_the_host: bool,
+    /// How its members ask a DHCP server, if they do.
+    pub(super) asking: Option<Asking>,
     kept: Mutex<Kept>,
 }
 
@@ -65,7 +68,9 @@ impl Keeper {
     pub(super) fn new(kept: Kept) -> Keeper {
         let Network { id, ref name, host, dns, .. } = kept.network;
         let passes_the_host = driver::passes_the_host(&kept.network);
-        Keeper { id, name: name.clone(), host, has_names: dns, passes_the_host, kept: Mutex::new(kept) }
+        let asking = Asking::on(&kept.network);
+        let (name, has_names) = (name.clone(), dns);
+        Keeper { id, name, host, has_names, passes_the_host, asking, kept: Mutex::new(kept) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -193,6 +198,10 @@ impl Kept {
 
     /// Takes what an interface already has: at the start, from the journal.
     pub(super) fn retake(&mut self, id: Id, name: &Name, addresses: &[IpNetwork]) -> Result<()> {
+        // Those of a DHCP server are not ours to give or to take.
+        if self.network.ipam == Ipam::Dhcp {
+            return Ok(());
+        }
         addresses.iter().try_for_each(|a| self.take_this(a.ip(), Holder::endpoint(id, name)).map(drop))
     }
 

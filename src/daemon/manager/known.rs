@@ -37,7 +37,9 @@ impl Manager {
     /// From the next query on, its neighbours find an endpoint by what it is called now, and it finds them.
     pub(super) fn know(&self, seated: &Seated, kept: &[MutexGuard<'_, Kept>]) {
         let endpoint = &seated.endpoint;
-        for interface in &endpoint.interfaces {
+        // Who waits for an address is found once he has it.
+        let waits = |network: &Id| seated.more.get(network).is_some_and(|more| more.waits);
+        for interface in endpoint.interfaces.iter().filter(|i| !waits(&i.network)) {
             if let Some(of) = kept.iter().find(|k| k.network.id == interface.network && k.network.dns) {
                 of.zone.put(endpoint.id, entry(seated, interface));
             }
@@ -60,6 +62,14 @@ impl Manager {
         let asked = asked(seated);
         if let Err(error) = self.resolver.hear(*place, asked.found(), &asked.wishes) {
             tracing::error!(endpoint = %name, code = %error.code, "answer at {RESOLVER}: {error}");
+        }
+    }
+
+    /// After what it says of domains may have changed.
+    pub(super) fn write_resolv_conf(&self, seated: &Seated, kept: &[MutexGuard<'_, Kept>]) {
+        if asks(seated, kept) {
+            let asked = asked(seated);
+            self.resolver.write(seated.endpoint.place, asked.found(), &asked.wishes);
         }
     }
 
@@ -189,7 +199,7 @@ impl Manager {
             search,
             options,
             links,
-            resolv_conf: self.resolver.resolv_conf(&wishes(&seated.dns)),
+            resolv_conf: self.resolver.resolv_conf(&wishes(seated)),
         })
     }
 }
@@ -235,6 +245,11 @@ fn part(seated: &Seated, kept: &[MutexGuard<'_, Kept>]) -> Part {
     // As for the default route, which no internal network has. Stable, so that among equals the first joined stays first.
     on.sort_by_key(|(interface, kept)| (kept.network.internal, std::cmp::Reverse(interface.gw_priority)));
     let way_out = on.iter().find(|(_, kept)| !kept.network.internal);
+    let told =
+        way_out.and_then(|(interface, _)| interface.lease.as_ref()).map_or(&[][..], |lease| &lease.dns);
+    let servers = |servers: &mut dyn Iterator<Item = IpAddr>| {
+        Elsewhere::Own(servers.map(|ip| SocketAddr::new(ip, 53)).collect())
+    };
     let link =
         |link: &v1::DnsLink| (link.alias.as_ref().unwrap_or(&link.endpoint).clone(), link.endpoint.clone());
     Part {
@@ -243,18 +258,25 @@ fn part(seated: &Seated, kept: &[MutexGuard<'_, Kept>]) -> Part {
         links: seated.dns.links.iter().map(link).collect(),
         elsewhere: match way_out {
             None => Elsewhere::Never,
-            Some((_, kept)) if seated.dns.servers.is_empty() => Elsewhere::Host(kept.network.host),
-            Some(_) => Elsewhere::Own(seated.dns.servers.iter().map(|ip| SocketAddr::new(*ip, 53)).collect()),
+            Some(_) if !seated.dns.servers.is_empty() => servers(&mut seated.dns.servers.iter().copied()),
+            // Those that a DHCP server tells of are reached from where it was heard.
+            Some(_) if !told.is_empty() => servers(&mut told.iter().copied().map(IpAddr::V4)),
+            Some((_, kept)) => Elsewhere::Host(kept.network.host),
         },
     }
 }
 
 fn asked(seated: &Seated) -> Asked {
-    Asked { path: seated.path.clone(), path_seen: seated.path_seen, wishes: wishes(&seated.dns) }
+    Asked { path: seated.path.clone(), path_seen: seated.path_seen, wishes: wishes(seated) }
 }
 
-fn wishes(dns: &v1::DnsWishes) -> Wishes {
-    Wishes { search: dns.search.clone(), options: dns.options.clone() }
+/// What it asked for; where it asked for no domains, those that a DHCP server tells of.
+fn wishes(seated: &Seated) -> Wishes {
+    let told = seated.endpoint.interfaces.iter().filter_map(|i| i.lease.as_ref()).flat_map(|l| &l.search);
+    let told = told.filter(|domain| resolv::check_search(domain).is_ok());
+    let own = &seated.dns.search;
+    let search = if own.is_empty() { told.take(MOST_WISHES).cloned().collect() } else { own.clone() };
+    Wishes { search, options: seated.dns.options.clone() }
 }
 
 /// A name that a question can be about.

@@ -21,7 +21,7 @@ use super::hosts::Side;
 use super::keeper::{Keeper, Kept, gateway, isolation, neighbours, static_routes};
 use super::relay::Beside;
 use super::seat::{Seat, Seated, wanted};
-use super::{Manager, known, medium, now_unix_ms};
+use super::{Manager, known, lease, medium, now_unix_ms};
 use crate::store::{EndpointRecord, Life};
 
 /// BIG TCP, on both ends of every veth pair and on the bridge.
@@ -291,13 +291,7 @@ impl Manager {
     fn check_network(&self, wish: &v1::CreateNetwork, host: Place) -> Result<(Kept, Facts)> {
         let name = Name::for_new(&wish.name)?;
         let medium = medium::asked(wish)?;
-        let ready = match &medium {
-            Medium::Bridge(_) | Medium::Pair => wish.ipam != v1::Ipam::Dhcp,
-            Medium::Direct(_) => wish.ipam == v1::Ipam::Pools,
-        };
-        if !ready {
-            return Err(Error::new(Code::Unsupported, format!("create network {name}")).because("not yet"));
-        }
+        lease::check(wish, &medium)?;
         if let Ok(there) = self.index.network(name.as_str()) {
             return Err(Error::new(Code::NetworkExists, format!("network {} exists already", there.name))
                 .fix(format!("choose another name, or remove it first: bowline network rm {}", there.name)));
@@ -318,7 +312,10 @@ impl Manager {
             }
             Medium::Pair => (medium, None),
         };
-        let subnets = self.choose_subnets(wish, host, &medium, &facts)?;
+        let subnets = match wish.ipam {
+            v1::Ipam::Pools | v1::Ipam::None => self.choose_subnets(wish, host, &medium, &facts)?,
+            v1::Ipam::Dhcp => Vec::new(),
+        };
         let ipv6 = subnets.iter().any(|s| s.net().is_ipv6());
         let mtu = match &parent {
             Some(parent) => direct::fitting(wish.mtu_bytes, parent)?,

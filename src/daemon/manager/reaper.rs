@@ -13,6 +13,7 @@ use bowline_core::state::{LinkKey, Route};
 
 use ipnetwork::IpNetwork;
 
+use super::leases::Goodbye;
 use super::seat::Seat;
 use super::{Manager, held};
 use crate::store::{EndpointRecord, Life};
@@ -28,6 +29,8 @@ pub(super) struct Dead {
     pub(super) elements: Vec<Element>,
     /// What leads the host to it.
     pub(super) routes: Vec<Route>,
+    /// What gives its lease back.
+    pub(super) goodbye: Option<Arc<Goodbye>>,
 }
 
 impl Dead {
@@ -152,6 +155,7 @@ impl Manager {
     fn delete(&self, batch: Vec<Dead>) -> (Vec<Dead>, Vec<Dead>) {
         let mut batch = batch;
         batch.sort_by_key(|dead| dead.host);
+        batch.iter().filter_map(|dead| dead.goodbye.as_ref()).for_each(|goodbye| goodbye.say());
         let all: Vec<Change> = batch.iter().map(Dead::deletion).collect();
         let (gone, stuck) = if self.kernel.apply(&all).is_ok() {
             (batch, Vec::new())

@@ -118,13 +118,8 @@ impl Manager {
             let host = self.port(interface).place;
             // What the firewall had about it is not wanted any more, and goes with the first look.
             let (elements, routes) = (Vec::new(), Vec::new());
-            self.reaper.bury(Dead {
-                seat: seat.clone(),
-                interface: interface.clone(),
-                host,
-                elements,
-                routes,
-            });
+            let (seat, interface) = (seat.clone(), interface.clone());
+            self.reaper.bury(Dead { seat, interface, host, elements, routes, goodbye: None });
         }
     }
 
@@ -167,6 +162,7 @@ impl Manager {
         }
         self.sweep_resolvers();
         self.make_lost_resolvers();
+        self.index.endpoints().iter().for_each(|seat| self.keep_leases_of(&seat.lock()));
         for keeper in self.index.networks() {
             let network = keeper.lock().network.clone();
             self.welcome(&network);
@@ -383,6 +379,7 @@ impl Manager {
         fragment.routes.retain(|route| route.link.name == interface.card);
         self.kernel.apply(&diff(&State::default(), &fragment))?;
         seated.unsettled = false;
+        self.confirm_lease(seated, interface);
         self.store.put_endpoint(seat.id, &seated.record(&[]))
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use bowline_api::v1;
 use bowline_core::endpoint::{Endpoint, Guard, Interface};
+use bowline_core::lease::Lease;
 use bowline_core::medium::VlanId;
 use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
@@ -14,7 +15,7 @@ use bowline_core::rate::Rate;
 use bowline_core::state::State;
 use bowline_core::{Result, driver};
 
-use super::{held, ports};
+use super::{held, lease, ports};
 use crate::store::{EndpointRecord, InterfaceRecord, Life, Phase};
 
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub(super) struct Seated {
 pub(super) struct More {
     pub(super) aliases: Vec<Name>,
     pub(super) fixed: bool,
+    /// True until it has its first lease: it was not answered for before.
+    pub(super) waits: bool,
 }
 
 impl Seat {
@@ -98,7 +101,10 @@ impl Seated {
 
     /// As the journal holds it, the interfaces on `joining` networks marked as not yet answered for.
     pub(super) fn record(&self, joining: &[Id]) -> EndpointRecord {
-        let phase = |i: &Interface| if joining.contains(&i.network) { Phase::Joining } else { Phase::Live };
+        let waits = |i: &Interface| self.more.get(&i.network).is_some_and(|more| more.waits);
+        let phase = |i: &Interface| {
+            if joining.contains(&i.network) || waits(i) { Phase::Joining } else { Phase::Live }
+        };
         let staying = self.endpoint.interfaces.iter().map(|i| self.interface_record(i, phase(i)));
         let leaving = self.leaving.iter().map(|i| self.interface_record(i, Phase::Leaving));
         EndpointRecord {
@@ -130,6 +136,7 @@ impl Seated {
             mac: interface.mac.to_string(),
             vlan: interface.vlan.map(VlanId::number),
             addresses: interface.addresses.iter().map(ToString::to_string).collect(),
+            lease: interface.lease.as_ref().map(lease::record),
             gw_priority: interface.gw_priority,
             rate_in_bits_per_s: interface.rate_in.map(Rate::bits_per_second),
             rate_out_bits_per_s: interface.rate_out.map(Rate::bits_per_second),
@@ -171,6 +178,7 @@ impl Seated {
                 mac: known.mac.parse()?,
                 vlan: known.vlan.map(VlanId::new).transpose()?,
                 addresses: known.addresses.iter().map(|a| address(a)).collect::<Result<_>>()?,
+                lease: known.lease.as_ref().map(lease::from_record).transpose()?,
                 gw_priority: known.gw_priority,
                 rate_in: known.rate_in_bits_per_s.map(Rate::new).transpose()?,
                 rate_out: known.rate_out_bits_per_s.map(Rate::new).transpose()?,
@@ -179,7 +187,7 @@ impl Seated {
                 Phase::Joining | Phase::Leaving => seated.leaving.push(interface),
                 Phase::Live => {
                     let aliases = known.aliases.iter().map(|a| a.parse()).collect::<Result<_>>()?;
-                    seated.more.insert(interface.network, More { aliases, fixed: known.fixed });
+                    seated.more.insert(interface.network, More { aliases, fixed: known.fixed, waits: false });
                     seated.endpoint.interfaces.push(interface);
                 }
             }
@@ -199,6 +207,7 @@ impl Seated {
             let more = self.more.get(&interface.network);
             let gateway = |a: &ipnetwork::IpNetwork| Some(network?.subnet_of(a.ip())?.gateway()?.to_string());
             let internal = network.is_some_and(|n| n.internal);
+            let given = interface.lease.as_ref().and_then(Lease::gateway).map(|gateway| gateway.to_string());
             v1::Interface {
                 name: interface.card.to_string(),
                 network: network.map_or_else(String::new, |n| n.name.to_string()),
@@ -206,7 +215,13 @@ impl Seated {
                 mac: interface.mac.to_string(),
                 vlan: network.and_then(|n| driver::vlan(n, interface)).map(VlanId::number),
                 addresses: interface.addresses.iter().map(ToString::to_string).collect(),
-                gateways: interface.addresses.iter().filter(|_| !internal).filter_map(gateway).collect(),
+                gateways: interface
+                    .addresses
+                    .iter()
+                    .filter_map(gateway)
+                    .chain(given)
+                    .filter(|_| !internal)
+                    .collect(),
                 default_route: routes.routes.iter().any(|r| r.link.name == interface.card),
                 gw_priority: interface.gw_priority,
                 rate_in_bits_per_s: interface.rate_in.map(Rate::bits_per_second),
@@ -215,6 +230,7 @@ impl Seated {
                 aliases: more
                     .map(|m| m.aliases.iter().map(ToString::to_string).collect())
                     .unwrap_or_default(),
+                lease: interface.lease.as_ref().map(lease::view),
                 host_link: match network.filter(|n| n.medium.direct().is_some()) {
                     Some(network) => network.bridge.to_string(),
                     None => interface.port.to_string(),

@@ -1,7 +1,7 @@
 //! The records: what a noun of the core looks like on disk. Fields are only ever added, with a default.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use bowline_api::v1;
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,8 @@ pub struct InterfaceRecord {
     #[serde(default)]
     pub vlan: Option<u16>,
     pub addresses: Vec<String>,
+    #[serde(default)]
+    pub lease: Option<LeaseRecord>,
     pub gw_priority: i32,
     #[serde(default)]
     pub rate_in_bits_per_s: Option<u64>,
@@ -122,6 +124,24 @@ pub struct InterfaceRecord {
     #[serde(default)]
     pub fixed: bool,
     pub phase: Phase,
+}
+
+/// What a DHCP server gave. Times are milliseconds since the host's boot, after which no record of an endpoint is used; None
+/// is never.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    pub address: String,
+    pub server: Ipv4Addr,
+    #[serde(default)]
+    pub hop: Option<String>,
+    pub routes: Vec<(String, Option<Ipv4Addr>)>,
+    pub dns: Vec<Ipv4Addr>,
+    pub search: Vec<String>,
+    pub mtu_bytes: Option<u32>,
+    pub began_ms: Option<u64>,
+    pub renew_ms: Option<u64>,
+    pub rebind_ms: Option<u64>,
+    pub expires_ms: Option<u64>,
 }
 
 fn yes() -> bool {

@@ -34,7 +34,11 @@ fn the_corpus_is_replayed() {
 #[test]
 fn every_target_has_a_fuzzer_and_a_corpus() {
     let targets: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_string()).collect();
-    let fuzzers = names(&folder("fuzz_targets")).into_iter();
-    assert_eq!(targets, fuzzers.map(|file| file.trim_end_matches(".rs").to_string()).collect());
-    assert_eq!(targets, names(&folder("corpus")));
+    let ours = |names: BTreeSet<String>| -> BTreeSet<String> {
+        let names = names.into_iter().map(|name| name.trim_end_matches(".rs").to_string());
+        // The DHCP client's are its own to check.
+        names.filter(|name| name != "dhcp").collect()
+    };
+    assert_eq!(targets, ours(names(&folder("fuzz_targets"))));
+    assert_eq!(targets, ours(names(&folder("corpus"))));
 }

@@ -105,6 +105,10 @@ impl Resolvers {
         Some(move || Guest::enter(ns.map_err(failed)?)?.run(|_| resolver::unmake()))
     }
 
+    pub(super) fn way_in(&self, place: Place) -> Option<OwnedFd> {
+        self.ways.namespace(place)?.ok()
+    }
+
     pub(super) fn forget(&self, place: Place) {
         let gone = self.made().remove(&place);
         drop(gone);

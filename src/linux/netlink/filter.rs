@@ -118,8 +118,9 @@ fn run(socket: &impl AsFd, program: &[Step]) -> Result<(), Errno> {
     attach(socket, &program.iter().map(step).collect::<Vec<_>>())
 }
 
+/// Puts a classic filter before a socket.
 #[allow(unsafe_code)]
-fn attach(socket: &impl AsFd, program: &[libc::sock_filter]) -> Result<(), Errno> {
+pub(crate) fn attach(socket: &impl AsFd, program: &[libc::sock_filter]) -> Result<(), Errno> {
     let wanted = libc::sock_fprog {
         len: u16::try_from(program.len()).expect("a handful of steps"),
         filter: program.as_ptr().cast_mut(),
