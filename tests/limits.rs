@@ -73,7 +73,7 @@ fn bodies_that_are_not_understood_are_refused_by_the_field() {
         (r#"{"name":"a","labels":[]}"#, "labels"),
         // Words that are not of the list.
         (r#"{"name":"a","isolation":"total"}"#, "isolation"),
-        (r#"{"name":"a","driver":"ipvlan"}"#, "driver"),
+        (r#"{"name":"a","driver":"pigeon"}"#, "driver"),
         (r#"{"name":"a","gso":true}"#, "gso"),
         // Twice, missing, or nothing at all.
         (r#"{"name":"a","name":"b"}"#, "name"),
