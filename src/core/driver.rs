@@ -5,7 +5,7 @@ pub mod published;
 
 use std::net::IpAddr;
 
-use crate::endpoint::{Endpoint, Interface};
+use crate::endpoint::{DefaultRoute, Endpoint, Interface};
 use crate::family::Family;
 use crate::kernel::Uplink;
 use crate::medium::Medium;
@@ -13,7 +13,7 @@ use crate::name::Id;
 use crate::network::{Network, Subnet};
 use crate::place::Place;
 use crate::plan::Change;
-use crate::state::{Link, LinkKey, Route, State, SysctlKey};
+use crate::state::{Link, LinkKey, Route, State, SysctlKey, Terms};
 
 /// What a host needs before its first network: the firewall's frame, and packets forwarded.
 pub fn host(place: Place, ipv6: bool) -> State {
@@ -63,11 +63,15 @@ pub fn default_routes<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'
             Family::V4 => "0.0.0.0/0",
             Family::V6 => "::/0",
         };
-        state.routes.insert(Route {
-            link: LinkKey::new(endpoint.place, interface.card.clone()),
-            to: any.parse().expect("a default route's destination"),
-            via: gateway(interface, through, family),
-        });
+        let metric = match interface.inside.default_route {
+            DefaultRoute::Given => None,
+            DefaultRoute::After(metric) => Some(metric),
+            DefaultRoute::Withheld => continue,
+        };
+        let link = LinkKey::new(endpoint.place, interface.card.clone());
+        let to = any.parse().expect("a default route's destination");
+        let terms = Terms { metric, ..Terms::default() };
+        state.routes.insert(Route { terms, ..Route::new(link, to, gateway(interface, through, family)) });
     }
     state
 }

@@ -138,10 +138,14 @@ pub(super) fn interface(network: &Network, endpoint: &Endpoint, interface: &Inte
     let reachable = |route: &&crate::network::StaticRoute| {
         interface.addresses.iter().any(|a| a.contains(route.via) && a.ip() != route.via)
     };
-    state.routes.extend(network.routes.iter().filter(reachable).map(|route| Route {
-        link: card.clone(),
-        to: route.to,
-        via: Some(route.via),
-    }));
+    let shared = network.routes.iter().filter(reachable);
+    state.routes.extend(shared.map(|route| Route::new(card.clone(), route.to, Some(route.via))));
+    let own = interface.inside.routes.iter();
+    state
+        .routes
+        .extend(own.map(|own| Route { terms: own.terms, ..Route::new(card.clone(), own.to, own.via) }));
+    for (path, value) in &interface.inside.sysctls {
+        state.set_sysctl(endpoint.place, path, value);
+    }
     state
 }

@@ -368,8 +368,7 @@ impl Kept {
 
 /// A subnet as it is asked for on the wire.
 pub(super) fn subnet(spec: &v1::SubnetSpec, gateways: Gateways) -> Result<Subnet> {
-    let range = spec.ip_range.as_deref().map(prefix).transpose();
-    let range = range.map_err(|e| Error { code: Code::InvalidRange, ..e })?;
+    let range = spec.ip_range.as_deref().map(str::parse).transpose()?;
     let (net, aux) = (prefix(&spec.cidr)?, spec.aux_addresses.clone());
     match gateways.of(Family::of(net.ip())) {
         Gateway::Isolated => Subnet::isolated(net, spec.gateway, range, aux),

@@ -26,8 +26,6 @@ const OF_BRIDGE: &[(&str, &str)] =
 const OF_CARD: &[(&str, &str)] =
     &[("ipv6", "accept_dad"), ("ipv6", "accept_ra"), ("ipv6", "addr_gen_mode"), ("ipv6", "disable_ipv6")];
 
-const MAIN_TABLE: u32 = 254;
-
 pub(super) fn observe(kernel: &Kernel, scope: &Scope) -> Result<State> {
     match scope {
         Scope::Host(place) => {
@@ -126,8 +124,8 @@ fn inside(route: &mut Netlink, place: Place, name: LinkName) -> Result<(State, O
     let addresses = address::all_addresses(route)?;
     add_addresses(&mut state, &addresses, &HashMap::from([(seen.index, key.clone())]));
     state.routes.extend(address::all_routes(route, |found| {
-        let ours = found.protocol == PROTOCOL && found.table == MAIN_TABLE && found.links == [seen.index];
-        ours.then(|| Route { link: key.clone(), to: found.to, via: found.via })
+        let ours = found.protocol == PROTOCOL && found.links == [seen.index];
+        ours.then(|| Route { link: key.clone(), to: found.to, via: found.via, terms: found.terms })
     })?);
     read_all(&mut state, &key, OF_CARD)?;
     let rate = rate::of(route, std::slice::from_ref(&seen))?.get(&seen.index).copied();
