@@ -12,7 +12,8 @@ pub use dns::{
     DnsAnswer, DnsLine, DnsLink, DnsName, DnsNameKind, DnsQuestion, DnsWishes, EndpointDns, Flushed,
 };
 pub use endpoint::{
-    CreateEndpoint, Disconnect, Endpoint, EndpointState, Interface, Join, Netns, NetnsStatus,
+    CreateEndpoint, Disconnect, Endpoint, EndpointState, Interface, Join, Look, Netns, NetnsStatus, OwnRoute,
+    Sweep,
 };
 pub use error::Failure;
 pub use event::{Event, EventKind};

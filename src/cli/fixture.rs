@@ -213,6 +213,10 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         rate_out_bits_per_s: Some(1_500_000_000),
         aliases: vec!["api".into()],
         host_link: "blabcdefghijk".into(),
+        bridge: None,
+        bridge_mac: None,
+        routes: Vec::new(),
+        sysctls: BTreeMap::new(),
     };
     let inner = v1::Interface {
         name: "eth1".into(),
@@ -250,6 +254,7 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         }),
         antispoof: true,
         labels: labels(&[("owner", "a\nb")]),
+        key: None,
         created_unix_ms: CREATED,
     };
     let old = v1::Endpoint {

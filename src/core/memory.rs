@@ -163,6 +163,18 @@ impl Seam for Kernel {
                 state.routes.retain(|route| route.link.name == *card);
                 state
             }
+            Scope::Sysctls(place, paths) => {
+                let mut state = State::default();
+                let all = inner.state.sysctls.iter();
+                let asked = all.filter(|(key, _)| key.place == *place && paths.contains(&key.path));
+                state.sysctls.extend(asked.map(|(key, value)| (key.clone(), value.clone())));
+                state
+            }
+            Scope::Port(key) => {
+                let mut state = State::default();
+                state.links.extend(inner.state.links.get(key).map(|link| (key.clone(), link.clone())));
+                state
+            }
         })
     }
 

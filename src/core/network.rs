@@ -8,6 +8,7 @@ use std::str::FromStr;
 use ipnetwork::IpNetwork;
 
 use crate::family::Family;
+use crate::mac::Mac;
 use crate::medium::Medium;
 use crate::name::{Id, LinkName, Name, quoted};
 use crate::place::Place;
@@ -329,6 +330,12 @@ impl Network {
 
     pub fn subnet_of(&self, address: IpAddr) -> Option<&Subnet> {
         self.subnets.iter().find(|s| s.net.contains(address))
+    }
+
+    /// Its bridge's.
+    pub fn mac(&self) -> Mac {
+        // Truncation is meant: 46 of the random bits.
+        Mac::local(self.id.0 as u64)
     }
 
     /// `bl-front`; for a name that does not fit, a part of it and a part of the id.

@@ -19,7 +19,9 @@ use backend::Lasts;
 use file::File;
 
 pub(crate) use open::unwritable;
-pub use record::{EndpointRecord, FixedRecord, InterfaceRecord, Life, MediumRecord, NetworkRecord, Phase};
+pub use record::{
+    EndpointRecord, FixedRecord, InsideRecord, InterfaceRecord, Life, MediumRecord, NetworkRecord, Phase,
+};
 
 /// The version of the records in both files. A newer one is refused, an older one is read.
 pub const VERSION: u32 = 1;

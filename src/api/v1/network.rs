@@ -80,6 +80,9 @@ pub struct CreateNetwork {
     /// The namespace that the network is made in; the daemon's own when left out. Its path is how it is found again.
     #[serde(default)]
     pub host_netns: Option<Netns>,
+    /// The bridge's name in the host's namespace; made of the network's when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -161,7 +164,7 @@ pub struct SubnetSpec {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub gateway: Option<IpAddr>,
-    /// The part that addresses are chosen from.
+    /// The part that addresses are chosen from: a prefix, or FIRST-LAST.
     #[serde(default)]
     pub ip_range: Option<String>,
     /// Addresses that belong to something else, by name.
@@ -325,6 +328,7 @@ impl CreateNetwork {
             dns: true,
             labels: BTreeMap::new(),
             host_netns: None,
+            bridge: None,
         }
     }
 }

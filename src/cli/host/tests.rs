@@ -55,6 +55,10 @@ fn interface(addresses: &[&str], aliases: &[&str]) -> Interface {
         rate_out_bits_per_s: None,
         aliases: aliases.iter().map(ToString::to_string).collect(),
         host_link: "blabcdefghijk".into(),
+        bridge: None,
+        bridge_mac: None,
+        routes: Vec::new(),
+        sysctls: Default::default(),
     }
 }
 

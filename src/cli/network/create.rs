@@ -300,6 +300,7 @@ impl CreateArgs {
             dns: !self.no_dns,
             labels: self.labels.into_iter().collect(),
             host_netns: None,
+            bridge: None,
         })
     }
 }

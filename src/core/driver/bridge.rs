@@ -7,7 +7,6 @@ use ipnetwork::IpNetwork;
 use crate::endpoint::{Endpoint, Guard, Interface};
 use crate::family::Family;
 use crate::firewall::Element;
-use crate::mac::Mac;
 use crate::network::{Gateway, Isolation, Neighbours, Network, Subnet};
 use crate::state::{Addr, Kind, Link, LinkKey, Route, State};
 
@@ -17,7 +16,7 @@ pub(super) fn network(network: &Network) -> State {
     let mut state = State::default();
     // A bridge without an address of its own takes its lowest port's, and changes it when that port leaves: its
     // neighbours would go on talking to the old one.
-    let mac = Some(Mac::local(network.id.0 as u64));
+    let mac = Some(network.mac());
     let gso = network.gso;
     let link =
         Link { owner: Some(network.id), up: true, mac, gso, ..Link::new(Kind::Bridge, network.mtu.bytes()) };

@@ -291,12 +291,21 @@ impl Manager {
         let mtu = wish.mtu_bytes.or(self.config().mtu).unwrap_or_else(|| uplink_mtu(&facts));
         let gso = if wish.gso == v1::Gso::Auto { self.config().gso } else { wish.gso };
         let id = self.fresh_id();
-        let bridge = Network::bridge_name(&name, id);
-        let taken =
-            facts.links.contains(&bridge) || self.index.owner(&LinkKey::new(host, bridge.clone())).is_some();
+        let taken = |bridge: &LinkName| {
+            let owner = self.index.owner(&LinkKey::new(host, bridge.clone()));
+            facts.links.contains(bridge) || owner.is_some()
+        };
+        let bridge = match &wish.bridge {
+            Some(text) => text
+                .parse()
+                .and_then(|bridge| if taken(&bridge) { Err(link_exists(&bridge)) } else { Ok(bridge) })?,
+            None => Some(Network::bridge_name(&name, id))
+                .filter(|bridge| !taken(bridge))
+                .unwrap_or_else(|| Network::bridge_name_by_id(&name, id)),
+        };
         let network = Network {
             id,
-            bridge: if taken { Network::bridge_name_by_id(&name, id) } else { bridge },
+            bridge,
             name,
             host,
             medium,
@@ -316,7 +325,7 @@ impl Manager {
         Ok((Kept::new(network, wish.gso, wish.labels.clone(), now_unix_ms()), facts))
     }
 
-    fn remove_empty(&self, keeper: &Keeper) -> Result<()> {
+    pub(super) fn remove_empty(&self, keeper: &Keeper) -> Result<()> {
         let mut sides = self.hosts.lock();
         let mut kept = keeper.lock();
         kept.still_there()?;
@@ -434,6 +443,13 @@ fn trusted(names: &[String]) -> Result<Vec<LinkName>> {
     let all: Vec<LinkName> = names.iter().map(|name| name.parse()).collect::<Result<_>>()?;
     let unique: BTreeSet<LinkName> = all.into_iter().collect();
     Ok(unique.into_iter().collect())
+}
+
+/// A link that was there before is nobody's that we know of, and is not taken over.
+fn link_exists(bridge: &LinkName) -> Error {
+    Error::new(Code::LinkExists, format!("link {bridge} is there already"))
+        .because("it is not this network's bridge, and what is not ours is left alone")
+        .fix(format!("choose another name, or remove it when nobody needs it: ip link del {bridge}"))
 }
 
 fn uplink_mtu(facts: &Facts) -> u32 {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
-use bowline_core::endpoint::Interface;
+use bowline_core::endpoint::{Endpoint, Interface};
 use bowline_core::kernel::Scope;
 use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
@@ -199,9 +199,7 @@ impl Manager {
         let Some(door) = seated.door().filter(|_| seated.life == Life::Live) else { return Ok(Vec::new()) };
         let place = self.kernel.open(&door)?;
         let steps = if place == inside {
-            let cards = seated.endpoint.interfaces.iter().map(|i| Scope::Card(place, i.card.clone()));
-            let seen: Result<State> = cards.map(|card| self.kernel.observe(&card)).collect();
-            seen.and_then(|seen| {
+            self.seen_inside(&seated.endpoint, place).and_then(|seen| {
                 let steps = diff(&seen, &want);
                 match then {
                     Inside::Look => Ok(steps),
@@ -217,6 +215,15 @@ impl Manager {
         };
         self.kernel.close(place);
         steps
+    }
+
+    /// What of an endpoint is seen in its open namespace.
+    pub(super) fn seen_inside(&self, endpoint: &Endpoint, place: Place) -> Result<State> {
+        let cards = endpoint.interfaces.iter().map(|i| Scope::Card(place, i.card.clone()));
+        let settings = endpoint.interfaces.iter().flat_map(|i| i.inside.sysctls.keys());
+        let settings: Vec<String> = settings.cloned().collect();
+        let settings = (!settings.is_empty()).then_some(Scope::Sysctls(place, settings));
+        cards.chain(settings).map(|scope| self.kernel.observe(&scope)).collect()
     }
 
     /// Compares every host with what is wanted, and makes the difference. Ports whose pair is gone are returned, for

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use bowline_api::v1;
 use bowline_core::endpoint::{Endpoint, Guard, Interface};
@@ -13,19 +14,27 @@ use bowline_core::rate::Rate;
 use bowline_core::state::State;
 use bowline_core::{Result, driver};
 
-use super::{held, ports};
+use super::{held, inside, ports};
 use crate::store::{EndpointRecord, InterfaceRecord, Life, Phase};
+
+/// How long after a refusal its caller cleans up after himself.
+const REGRET: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) id: Id,
     pub(super) name: Name,
+    /// Its caller's own word for it.
+    pub(super) key: Option<String>,
     seated: Mutex<Seated>,
+    /// When somebody was last refused its key.
+    refused: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Seated {
     pub(super) endpoint: Endpoint,
+    pub(super) key: Option<String>,
     pub(super) hostname: Name,
     /// What its programs serve, by what it says.
     pub(super) exposed: Vec<v1::Expose>,
@@ -56,7 +65,23 @@ pub(super) struct More {
 
 impl Seat {
     pub(super) fn new(seated: Seated) -> Seat {
-        Seat { id: seated.endpoint.id, name: seated.endpoint.name.clone(), seated: Mutex::new(seated) }
+        Seat {
+            id: seated.endpoint.id,
+            name: seated.endpoint.name.clone(),
+            key: seated.key.clone(),
+            seated: Mutex::new(seated),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// Another asked for the same key, and will soon ask for it to be taken away.
+    pub(super) fn refuse(&self) {
+        *held(&self.refused) = Some(Instant::now());
+    }
+
+    /// Whether whoever asks for it to be taken away is one who was refused it: once, and for a while.
+    pub(super) fn was_refused(&self) -> bool {
+        held(&self.refused).take().is_some_and(|at| at.elapsed() < REGRET)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Seated> {
@@ -69,6 +94,7 @@ impl Seated {
     pub(super) fn stopped(id: Id, name: Name) -> Seated {
         Seated {
             hostname: name.clone(),
+            key: None,
             endpoint: Endpoint {
                 id,
                 name,
@@ -116,6 +142,7 @@ impl Seated {
             antispoof: self.endpoint.guard == Guard::On,
             exposed: self.exposed.clone(),
             dns: self.dns.clone(),
+            key: self.key.clone(),
             interfaces: staying.chain(leaving).collect(),
         }
     }
@@ -133,6 +160,7 @@ impl Seated {
             rate_out_bits_per_s: interface.rate_out.map(Rate::bits_per_second),
             aliases: more.aliases.iter().map(ToString::to_string).collect(),
             fixed: more.fixed,
+            inside: inside::record(&interface.inside),
             phase,
         }
     }
@@ -148,6 +176,7 @@ impl Seated {
                 published: record.published.iter().map(|text| published(text)).collect::<Result<_>>()?,
                 guard: guard(record.antispoof),
             },
+            key: record.key.clone(),
             hostname: record.hostname.parse()?,
             exposed: record.exposed.clone(),
             dns: record.dns.clone(),
@@ -171,6 +200,7 @@ impl Seated {
                 gw_priority: known.gw_priority,
                 rate_in: known.rate_in_bits_per_s.map(Rate::new).transpose()?,
                 rate_out: known.rate_out_bits_per_s.map(Rate::new).transpose()?,
+                inside: inside::inside(&known.inside)?,
             };
             match known.phase {
                 Phase::Joining | Phase::Leaving => seated.leaving.push(interface),
@@ -212,6 +242,10 @@ impl Seated {
                     .map(|m| m.aliases.iter().map(ToString::to_string).collect())
                     .unwrap_or_default(),
                 host_link: interface.port.to_string(),
+                bridge: network.map(|n| n.bridge.to_string()),
+                bridge_mac: network.map(|n| n.mac().to_string()),
+                routes: interface.inside.routes.iter().map(inside::view).collect(),
+                sysctls: interface.inside.sysctls.clone(),
             }
         };
         v1::Endpoint {
@@ -229,6 +263,7 @@ impl Seated {
             exposed: self.exposed.clone(),
             dns: None,
             labels: self.labels.clone(),
+            key: self.key.clone(),
             created_unix_ms: self.created_unix_ms,
         }
     }

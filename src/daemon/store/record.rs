@@ -87,6 +87,9 @@ pub struct EndpointRecord {
     pub exposed: Vec<v1::Expose>,
     #[serde(default)]
     pub dns: v1::DnsWishes,
+    /// Its caller's own word for it.
+    #[serde(default)]
+    pub key: Option<String>,
     pub interfaces: Vec<InterfaceRecord>,
 }
 
@@ -117,7 +120,22 @@ pub struct InterfaceRecord {
     /// True where an address was asked for by number, and is kept while the endpoint is stopped.
     #[serde(default)]
     pub fixed: bool,
+    #[serde(default)]
+    pub inside: InsideRecord,
     pub phase: Phase,
+}
+
+/// What is set inside besides its addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsideRecord {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_default_route: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_route_metric: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<v1::OwnRoute>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
 }
 
 fn yes() -> bool {

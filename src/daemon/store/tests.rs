@@ -21,6 +21,7 @@ fn endpoint(name: &str) -> EndpointRecord {
         antispoof: true,
         exposed: Vec::new(),
         dns: bowline_api::v1::DnsWishes::default(),
+        key: None,
         interfaces: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! A host's namespace: bridges, ports and our table live here, and so do sockets that are kept for ever.
 //! Route sockets are taken and given back, so that a slow deletion on one of them holds up nobody.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -65,6 +65,10 @@ impl Host {
 
     pub(crate) fn place(&self) -> Place {
         self.place
+    }
+
+    pub(crate) fn ns(&self) -> BorrowedFd<'_> {
+        self.ns.as_fd()
     }
 
     /// Does this inside the namespace: here where this thread is in it, else on a thread born for it.

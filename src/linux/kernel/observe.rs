@@ -33,7 +33,29 @@ pub(super) fn observe(kernel: &Kernel, scope: &Scope) -> Result<State> {
             of_host(&host)
         }
         Scope::Card(place, name) => of_card(kernel, *place, name),
+        Scope::Sysctls(place, paths) => {
+            let (place, paths) = (*place, paths.clone());
+            kernel.guest_at(place)?.run(move |_| {
+                let mut state = State::default();
+                paths.into_iter().try_for_each(|path| read(&mut state, place, path))?;
+                Ok(state)
+            })
+        }
+        Scope::Port(key) => {
+            let host = kernel.host_at(key.place).ok_or_else(|| super::apply::closed(key.place))?;
+            host.route(|route| of_port(route, key))
+        }
     }
+}
+
+fn of_port(route: &mut Netlink, key: &LinkKey) -> Result<State> {
+    let mut state = State::default();
+    let Some(seen) = link::find(route, &key.name)? else { return Ok(state) };
+    let Some(kind) = seen.our_kind() else { return Ok(state) };
+    let master = seen.master.map(|index| link::find_by_index(route, index)).transpose()?.flatten();
+    let rate = rate::of(route, std::slice::from_ref(&seen))?.get(&seen.index).copied();
+    state.links.insert(key.clone(), as_link(&seen, kind, master.and_then(|seen| seen.name), rate));
+    Ok(state)
 }
 
 fn of_host(host: &Host) -> Result<State> {
