@@ -24,6 +24,11 @@ use bowline_linux::keeper::{self, Systemd};
 const CHECK_SAID_NO: u8 = 7;
 
 fn main() -> ExitCode {
+    // A runtime calls, and waits: nothing of what people need is touched.
+    let has_command = std::env::var_os("CNI_COMMAND").is_some();
+    if let Some(role) = bowline_cni::Role::of(std::env::args_os().next().as_deref(), has_command) {
+        return ExitCode::from(bowline_cni::main(role));
+    }
     let outer = Outer {
         daemon,
         config_check: |args| config_check(&args),

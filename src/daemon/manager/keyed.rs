@@ -187,6 +187,7 @@ impl Manager {
         let seen = seen?;
         // The firewall's part is the daemon's to watch: it is put back whole within moments.
         (want.elements, want.frames, want.held) = Default::default();
+        want.sysctls.retain(|key, _| key.place == place);
         for (key, link) in want.links.iter_mut().filter(|(key, _)| !ports.contains(key)) {
             link.mac = seen.links.get(key).and_then(|there| there.mac);
         }
