@@ -9,7 +9,7 @@ use crate::failure::{Code, Failure};
 use crate::json::Json;
 use crate::main_plugin::absent_is_gone;
 use crate::translate::{extras, network};
-use crate::{Asked, Result, Role};
+use crate::{Asked, Result, Role, netns};
 
 impl Asked {
     pub(crate) fn chained(&self) -> Result<Option<Json>> {
@@ -43,7 +43,10 @@ impl Asked {
             self.set_policy()?;
         }
         if all || self.role == Role::Tuning {
-            self.tune()?;
+            let sandbox = self.call.netns.as_deref().unwrap_or_default();
+            if let Some(mac) = self.tune()? {
+                tell_mac(&mut result, &self.call.ifname, sandbox, &mac);
+            }
         }
         if all || self.role == Role::Bandwidth {
             self.shape()?;
@@ -72,14 +75,49 @@ impl Asked {
         Ok(())
     }
 
-    fn tune(&self) -> Result<()> {
+    /// The MAC that it was given, if it was.
+    fn tune(&self) -> Result<Option<String>> {
         let sysctls = extras::tuning(&self.config, &self.call.ifname)?;
-        if sysctls.is_empty() { Ok(()) } else { Err(later("sysctl")) }
+        let mac = extras::tuned_mac(&self.config, &self.call)?;
+        if sysctls.is_empty() && mac.is_none() {
+            return Ok(None);
+        }
+        let path = self.call.netns.as_deref().unwrap_or_default();
+        let (_held, netns) = netns::open(path)?;
+        let wish = v1::UpdateEndpoint {
+            interface: Some(self.call.ifname.clone()),
+            mac: mac.clone(),
+            sysctls: sysctls.clone(),
+            netns: Some(netns.clone()),
+            ..v1::UpdateEndpoint::default()
+        };
+        match self.client.update_endpoint(&self.key()?, &wish) {
+            // Settings of its namespace are no change of a stranger's link.
+            Err(error) if error.code == Ours::EndpointNotFound && mac.is_none() => {
+                self.client.prepare_netns(&v1::PrepareNetns { netns, loopback: false, sysctls })?;
+                Ok(None)
+            }
+            Err(error) => Err(self.explain(error, "mac")),
+            Ok(_) => Ok(mac),
+        }
     }
 
     fn shape(&self) -> Result<()> {
         let rates = extras::rates(&self.config)?;
-        if rates == extras::Rates::default() { Ok(()) } else { Err(later("bandwidth")) }
+        if rates == extras::Rates::default() {
+            return Ok(());
+        }
+        let path = self.call.netns.as_deref().unwrap_or_default();
+        let (_held, netns) = netns::open(path)?;
+        let wish = v1::UpdateEndpoint {
+            interface: Some(self.call.ifname.clone()),
+            rate_in_bits_per_s: rates.ingress,
+            rate_out_bits_per_s: rates.egress,
+            netns: Some(netns),
+            ..v1::UpdateEndpoint::default()
+        };
+        self.client.update_endpoint(&self.key()?, &wish).map_err(|error| self.explain(error, "bandwidth"))?;
+        Ok(())
     }
 
     /// Everything that hangs on the endpoint goes with it. Ports may be taken back before, so that whoever comes in between
@@ -127,6 +165,14 @@ impl Asked {
     }
 }
 
-fn later(field: &str) -> Failure {
-    Failure::new(Code::Unsupported, format!("unsupported field: {field} in a plugin of its own"))
+/// The result says what the interface has now.
+fn tell_mac(result: &mut Json, ifname: &str, sandbox: &str, mac: &str) {
+    let Some(Json::List(mut interfaces)) = result.get("interfaces").cloned() else { return };
+    for interface in &mut interfaces {
+        let text = |key| interface.get(key).and_then(Json::as_text);
+        if text("name") == Some(ifname) && text("sandbox") == Some(sandbox) {
+            interface.set("mac", Json::text(mac));
+        }
+    }
+    result.set("interfaces", Json::List(interfaces));
 }

@@ -1,6 +1,7 @@
 //! The loopback of a namespace: put up, and told of.
 
 use bowline_api::Code as Ours;
+use bowline_api::v1;
 
 use crate::call::Verb;
 use crate::json::Json;
@@ -13,7 +14,8 @@ impl Asked {
         match self.call.verb {
             Verb::Add => {
                 let (_held, netns) = netns::open(path)?;
-                self.client.raise_loopback(&netns)?;
+                let sysctls = Default::default();
+                self.client.prepare_netns(&v1::PrepareNetns { netns, loopback: true, sysctls })?;
                 self.result(path).map(Some)
             }
             Verb::Check => netns::open(path).map(|_| None),

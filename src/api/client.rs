@@ -131,10 +131,15 @@ impl Client {
     }
 
     /// The caller keeps the namespace's file open until this returns.
-    pub fn raise_loopback(&self, netns: &v1::Netns) -> Result<()> {
-        let body = serde_json::to_vec(netns).expect("wire types have string keys only");
-        good(http::send(&self.socket, Method::Post, "/v1/loopback", Some(&body), Some(Client::PATIENCE))?)
-            .map(drop)
+    pub fn update_endpoint(&self, name: &str, wish: &v1::UpdateEndpoint) -> Result<v1::Endpoint> {
+        self.call(Method::Patch, &path(&["endpoints", name]), Some(wish))
+    }
+
+    /// The caller keeps the namespace's file open until this returns.
+    pub fn prepare_netns(&self, wish: &v1::PrepareNetns) -> Result<()> {
+        let body = serde_json::to_vec(wish).expect("wire types have string keys only");
+        let path = "/v1/netns/prepare";
+        good(http::send(&self.socket, Method::Post, path, Some(&body), Some(Client::PATIENCE))?).map(drop)
     }
 
     pub fn publish(&self, endpoint: &str, wish: &v1::Publish) -> Result<Vec<v1::Port>> {

@@ -50,6 +50,7 @@ use crate::v1;
     v1::Obstacle,
     v1::OwnRoute,
     v1::Plan,
+    v1::PrepareNetns,
     v1::Port,
     v1::PortCheck,
     v1::PortQuery,
@@ -62,6 +63,7 @@ use crate::v1;
     v1::SubnetSpec,
     v1::SubnetStatus,
     v1::Sweep,
+    v1::UpdateEndpoint,
     v1::UpdateNetwork,
     v1::Version,
 )))]

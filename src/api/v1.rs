@@ -13,7 +13,7 @@ pub use dns::{
 };
 pub use endpoint::{
     CreateEndpoint, Disconnect, Endpoint, EndpointState, Interface, Join, Look, Netns, NetnsStatus, OwnRoute,
-    Sweep,
+    PrepareNetns, Sweep, UpdateEndpoint,
 };
 pub use error::Failure;
 pub use event::{Event, EventKind};

@@ -25,6 +25,7 @@ mod relay;
 mod seat;
 mod subnets;
 mod system;
+mod tune;
 
 use std::io::Read;
 use std::path::PathBuf;

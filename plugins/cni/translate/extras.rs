@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use bowline_api::v1;
 
 use super::Result;
+use crate::call::Call;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::json::Json;
@@ -123,6 +124,37 @@ pub(crate) fn tuning(config: &Config, ifname: &str) -> Result<BTreeMap<String, S
         }
     }
     Ok(all)
+}
+
+/// What of a link tuning could change besides, and a bowline's endpoint has from its network.
+const OF_THE_NETWORK: [&str; 4] = ["promisc", "mtu", "txQLen", "allmulti"];
+
+/// The MAC that a tuning of its own asks for. What else it would change of the link is refused.
+pub(crate) fn tuned_mac(config: &Config, call: &Call) -> Result<Option<String>> {
+    let source = config.json.object_of("tuning")?.unwrap_or(&config.json);
+    for key in OF_THE_NETWORK {
+        match source.get(key) {
+            None | Some(Json::Bool(false)) => (),
+            Some(Json::Number(number)) if number.as_i64() == Some(0) => (),
+            Some(value) => {
+                let why = "it is the network's, and the same for all its containers: set it there";
+                return Err(super::unsupported(key, &value.to_string(), why));
+            }
+        }
+    }
+    let of = |json: Option<&Json>| -> Result<Option<String>> {
+        Ok(json.map(|json| json.text_of("mac")).transpose()?.flatten().map(str::to_string))
+    };
+    // As tuning has it: the label goes before the capability.
+    for json in [config.labels()?, config.runtime()?] {
+        if let Some(mac) = of(json)? {
+            return Ok(Some(mac));
+        }
+    }
+    match call.arg("MAC").filter(|mac| !mac.is_empty()) {
+        Some(mac) => Ok(Some(mac.to_string())),
+        None => of(Some(source)),
+    }
 }
 
 /// Whom its resolver asks for what is not ours: what the runtime says, else what the configuration says.

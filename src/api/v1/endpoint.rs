@@ -163,6 +163,42 @@ pub struct Sweep {
     pub keep: Vec<String>,
 }
 
+/// What may change of one interface while it lives. What is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateEndpoint {
+    /// Which of its interfaces, by its name inside; it may be left out where there is one only.
+    #[serde(default)]
+    pub interface: Option<String>,
+    #[serde(default)]
+    pub mac: Option<String>,
+    /// The most that reaches it, in bits a second.
+    #[serde(default)]
+    pub rate_in_bits_per_s: Option<u64>,
+    /// The most that it sends, in bits a second.
+    #[serde(default)]
+    pub rate_out_bits_per_s: Option<u64>,
+    /// Set besides those that it has.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+    /// The namespace, for an endpoint that the daemon cannot find by its path.
+    #[serde(default)]
+    pub netns: Option<Netns>,
+}
+
+/// What to set in a namespace that need not be anybody's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareNetns {
+    pub netns: Netns,
+    /// Put the loopback up.
+    #[serde(default)]
+    pub loopback: bool,
+    /// Files below /proc/sys/net, and their values.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+}
+
 /// A look at one endpoint in its namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

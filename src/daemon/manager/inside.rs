@@ -90,7 +90,7 @@ fn route(wish: &v1::OwnRoute) -> Result<OwnRoute> {
 }
 
 /// Files of a network namespace, and values of one line.
-fn check_sysctls(sysctls: &BTreeMap<String, String>) -> Result<()> {
+pub(super) fn check_sysctls(sysctls: &BTreeMap<String, String>) -> Result<()> {
     for (path, value) in sysctls {
         let plain = |part: &str| {
             let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@' | b'+');

@@ -9,8 +9,8 @@ use bowline_core::kernel::Scope;
 use bowline_core::name::{Name, quoted};
 use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
-use bowline_core::state::{Link, LinkKey, State};
-use bowline_core::{Code, Context, Error, Result};
+use bowline_core::state::{LinkKey, State};
+use bowline_core::{Code, Error, Result};
 
 use super::Manager;
 use super::attach::among;
@@ -192,16 +192,6 @@ impl Manager {
             link.mac = seen.links.get(key).and_then(|there| there.mac);
         }
         Ok(v1::Drift { steps: diff(&seen, &want).iter().map(Change::to_string).collect() })
-    }
-
-    /// Puts the loopback of a namespace up, and keeps nothing of it.
-    pub fn raise_loopback(&self, netns: &v1::Netns, caller: Caller) -> Result<()> {
-        let place = self.kernel.open(&door(netns, caller)?).context(|| "put a loopback up".into())?;
-        let mut want = State::default();
-        want.links.insert(LinkKey::loopback(place), Link::loopback());
-        let done = self.kernel.apply(&diff(&State::default(), &want));
-        self.kernel.close(place);
-        done
     }
 }
 
