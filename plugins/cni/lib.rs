@@ -6,7 +6,9 @@ mod chained;
 mod config;
 mod delegate;
 mod failure;
+mod host_local;
 mod json;
+mod leftovers;
 mod loopback;
 mod main_plugin;
 mod netns;
@@ -101,16 +103,24 @@ impl Asked {
             Role::Bowline | Role::Bridge | Role::Macvlan | Role::Ipvlan | Role::Ptp => self.main_plugin(),
             Role::Portmap | Role::Firewall | Role::Tuning | Role::Bandwidth => self.chained(),
             Role::Loopback => self.loopback(),
-            Role::HostLocal | Role::Static => Err(Failure::new(
-                Code::Unsupported,
-                format!("unsupported type: {} gives no addresses to other plugins yet", self.role.name()),
-            )),
+            Role::HostLocal => self.host_local(),
+            Role::Static => self.fixed(),
         }
     }
 
     /// The number of the namespace that the runtime is in, which is the host's.
     fn host(&self) -> Result<u64> {
         netns::own().map(|(_, number)| number)
+    }
+
+    /// The file that `ipam.resolvConf` names.
+    fn resolv_conf(&self) -> Result<Option<String>> {
+        let Some(ipam) = self.config.ipam()? else { return Ok(None) };
+        let Some(path) = ipam.text_of("resolvConf")? else { return Ok(None) };
+        let text = std::fs::read(path).map_err(|error| {
+            Failure::new(Code::Config, format!("read resolvConf {path:.200?}")).because(error)
+        })?;
+        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
     }
 
     fn key(&self) -> Result<String> {

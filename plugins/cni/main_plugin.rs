@@ -9,7 +9,7 @@ use crate::failure::{Code, Failure};
 use crate::json::Json;
 use crate::outcome::Ip;
 use crate::translate::{self, Facts, addresses, answer};
-use crate::{Asked, Result, Role, netns};
+use crate::{Asked, Result, Role, leftovers, netns};
 
 impl Asked {
     pub(crate) fn main_plugin(&self) -> Result<Option<Json>> {
@@ -30,9 +30,19 @@ impl Asked {
         let path = self.call.netns.as_deref().unwrap_or_default();
         let (_held, netns) = netns::open(path)?;
         let (host, number) = netns::own()?;
-        let facts = Facts { host: number, host_netns: netns::of(&host), netns };
+        let leftovers = leftovers::of(self)?;
+        let facts = Facts {
+            host: number,
+            host_netns: netns::of(&host),
+            netns,
+            resolv_conf: self.resolv_conf()?,
+            leftovers: leftovers.addresses(),
+        };
         let delegate = Delegate::of(self)?;
         let made = self.make(&facts, delegate.as_ref(), path);
+        if made.is_ok() {
+            leftovers.taken_over();
+        }
         if let (Err(_), Some(delegate)) = (&made, &delegate) {
             // What it gave it takes back; whether it does is not what the runtime asked.
             drop(delegate.run("DEL"));
@@ -62,7 +72,7 @@ impl Asked {
             Err(error) if is_away(&error) => self.spool(&key)?,
             gone => absent_is_gone(gone)?,
         }
-        given_back
+        given_back.and_then(|()| leftovers::give_back(self))
     }
 
     /// For the daemon's next start; or for now, where it started meanwhile.

@@ -28,6 +28,10 @@ pub(crate) struct Facts {
     pub(crate) host_netns: v1::Netns,
     /// The container's.
     pub(crate) netns: v1::Netns,
+    /// The text of the file that `ipam.resolvConf` names.
+    pub(crate) resolv_conf: Option<String>,
+    /// Addresses that host-local gave before, each with container and interface.
+    pub(crate) leftovers: Vec<(std::net::IpAddr, String)>,
 }
 
 /// An endpoint to be made, and what its result says that the daemon does not know.
@@ -60,12 +64,15 @@ pub(crate) fn endpoint(
 ) -> Result<Wish> {
     let json = &config.json;
     let named = json.text_of("network")?.filter(|_| role == Role::Bowline);
+    // Another plugin's addresses are of whichever subnets that plugin likes.
+    let foreign = addresses.is_some() || config.ipam_type()? == Some("static");
     let addresses = match (addresses, named) {
         (Some(addresses), _) => addresses,
         (None, Some(_)) => addresses::asked_for(config, call)?,
-        (None, None) => addresses::of(config, call)?,
+        (None, None) => addresses::of(config, call, facts.resolv_conf.as_deref())?,
     };
-    let made = if named.is_some() { None } else { Some(network::of(role, config, facts, &addresses)?) };
+    let made =
+        if named.is_some() { None } else { Some(network::of(role, config, facts, &addresses, foreign)?) };
 
     let key = key(facts.host, &config.name, &call.container, &call.ifname);
     let names = names::of(config, call, &key)?;

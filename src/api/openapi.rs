@@ -56,6 +56,7 @@ use crate::v1;
     v1::PortQuery,
     v1::Protocol,
     v1::Pruned,
+    v1::Reservation,
     v1::Publish,
     v1::PublishSpec,
     v1::Standing,

@@ -18,8 +18,8 @@ pub use endpoint::{
 pub use error::Failure;
 pub use event::{Event, EventKind};
 pub use network::{
-    CreateNetwork, Driver, GatewayMode, Gso, Ipam, Isolation, Member, Network, Plan, Pruned, StaticRoute,
-    SubnetSpec, SubnetStatus, UpdateNetwork,
+    CreateNetwork, Driver, GatewayMode, Gso, Ipam, Isolation, Member, Network, Plan, Pruned, Reservation,
+    StaticRoute, SubnetSpec, SubnetStatus, UpdateNetwork,
 };
 pub use port::{Expose, Firewall, Obstacle, Port, PortCheck, PortQuery, Protocol, Publish, PublishSpec};
 pub use system::{Check, Checkup, Drift, Dump, Feature, Has, Health, Info, Standing, Version};

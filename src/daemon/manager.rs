@@ -15,6 +15,7 @@ mod inside;
 mod keeper;
 mod keyed;
 mod known;
+mod made;
 mod medium;
 mod names;
 mod networks;

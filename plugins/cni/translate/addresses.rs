@@ -31,9 +31,9 @@ impl Addresses {
 }
 
 /// From the configuration of an IPAM plugin that we are ourselves.
-pub(crate) fn of(config: &Config, call: &Call) -> Result<Addresses> {
+pub(crate) fn of(config: &Config, call: &Call, resolv_conf: Option<&str>) -> Result<Addresses> {
     let Some(ipam) = config.ipam()? else { return Err(none()) };
-    let (routes, dns) = (routes(ipam)?, Dns::parse(ipam.object_of("dns")?)?);
+    let (routes, dns) = (routes(ipam)?, dns(ipam, resolv_conf)?);
     match config.ipam_type()? {
         None => Err(none()),
         Some("host-local") => {
@@ -48,6 +48,25 @@ pub(crate) fn of(config: &Config, call: &Call) -> Result<Addresses> {
             Err(Failure::new(Code::Config, format!("ipam.type {other:.80?} cannot be asked here")))
         }
     }
+}
+
+/// What an IPAM plugin says of names: its own words, or those of a file that it names.
+pub(crate) fn dns(ipam: &Json, resolv_conf: Option<&str>) -> Result<Dns> {
+    let Some(text) = resolv_conf else { return Dns::parse(ipam.object_of("dns")?) };
+    let mut dns = Dns::default();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let word = words.next();
+        let rest = words.map(str::to_string);
+        match word {
+            Some("nameserver") => dns.nameservers.extend(rest.take(1)),
+            Some("domain") => dns.domain = rest.take(1).last(),
+            Some("search") => dns.search = rest.collect(),
+            Some("options") => dns.options.extend(rest),
+            Some(_) | None => (),
+        }
+    }
+    Ok(dns)
 }
 
 fn none() -> Failure {
@@ -99,7 +118,7 @@ fn twice(address: &str) -> Failure {
     super::unsupported("ips", address, "an interface of bowline's has one address of each family")
 }
 
-fn given(config: &Config, ipam: &Json, call: &Call) -> Result<Vec<Ip>> {
+pub(crate) fn given(config: &Config, ipam: &Json, call: &Call) -> Result<Vec<Ip>> {
     let mut ips: Vec<Ip> =
         ipam.list_of("addresses")?.unwrap_or_default().iter().map(Ip::parse).collect::<Result<_>>()?;
     let cidr = |text: &str| -> Result<Ip> {
@@ -145,7 +164,7 @@ pub(crate) fn asked_for(config: &Config, call: &Call) -> Result<Addresses> {
 }
 
 /// What the capability says goes before the labels, and both before CNI_ARGS.
-fn wished(config: &Config, arg: Option<&str>) -> Result<Vec<String>> {
+pub(crate) fn wished(config: &Config, arg: Option<&str>) -> Result<Vec<String>> {
     for source in [config.runtime()?, config.labels()?] {
         let texts = source.map(|source| source.texts_of("ips")).transpose()?.unwrap_or_default();
         if !texts.is_empty() {
@@ -155,8 +174,8 @@ fn wished(config: &Config, arg: Option<&str>) -> Result<Vec<String>> {
     Ok(arg.unwrap_or_default().split(',').filter(|text| !text.is_empty()).map(str::to_string).collect())
 }
 
-/// The subnets of all sets of ranges: what the runtime says first, then the flat form, then the lists.
-fn host_local(config: &Config, ipam: &Json) -> Result<Vec<SubnetSpec>> {
+/// Sets of ranges, each of which gives one address: what the runtime says first, then the flat form, then the lists.
+pub(crate) fn sets(config: &Config, ipam: &Json) -> Result<Vec<Vec<Range>>> {
     let mut sets: Vec<Vec<&Json>> = Vec::new();
     if let Some(runtime) = config.runtime()? {
         let given = runtime.list_of("ipRanges")?.unwrap_or_default();
@@ -174,23 +193,54 @@ fn host_local(config: &Config, ipam: &Json) -> Result<Vec<SubnetSpec>> {
         return Err(Failure::new(Code::Config, "ipam names no range of addresses")
             .because("host-local needs ranges, such as [[{\"subnet\":\"10.9.0.0/24\"}]]"));
     }
-    let (mut all, mut families) = (Vec::new(), Vec::new());
-    for set in sets {
-        let specs = set.into_iter().map(range).collect::<Result<Vec<_>>>()?;
-        let families_of: Vec<bool> = specs.iter().map(|spec| spec.cidr.contains(':')).collect();
-        let Some(&ipv6) = families_of.first() else {
+    let sets: Vec<Vec<Range>> =
+        sets.into_iter().map(|set| set.into_iter().map(range).collect()).collect::<Result<_>>()?;
+    for set in &sets {
+        let Some(first) = set.first() else {
             return Err(Failure::new(Code::Config, "a set of ranges is empty"));
         };
-        if families_of.iter().any(|family| *family != ipv6) {
+        if set.iter().any(|range| range.net.is_ipv6() != first.net.is_ipv6()) {
             return Err(Failure::new(Code::Config, "a set of ranges mixes IPv4 and IPv6"));
         }
-        if families.contains(&ipv6) {
-            return Err(twice(&specs[0].cidr));
-        }
-        families.push(ipv6);
-        all.extend(specs);
     }
-    Ok(all)
+    let all: Vec<&Range> = sets.iter().flatten().collect();
+    for (at, one) in all.iter().enumerate() {
+        if let Some(other) = all[..at].iter().find(|other| one.start <= other.end && other.start <= one.end) {
+            return Err(Failure::new(Code::Config, format!("ranges overlap: {} and {}", other.net, one.net)));
+        }
+    }
+    Ok(sets)
+}
+
+/// What one network of ours has: of each family one set.
+fn host_local(config: &Config, ipam: &Json) -> Result<Vec<SubnetSpec>> {
+    let sets = sets(config, ipam)?;
+    for (at, set) in sets.iter().enumerate() {
+        if sets[..at].iter().any(|other| other[0].net.is_ipv6() == set[0].net.is_ipv6()) {
+            return Err(twice(&set[0].net.to_string()));
+        }
+    }
+    Ok(sets.iter().flatten().map(Range::spec).collect())
+}
+
+/// A part of a subnet, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) net: IpNetwork,
+    pub(crate) gateway: IpAddr,
+    pub(crate) start: IpAddr,
+    pub(crate) end: IpAddr,
+}
+
+impl Range {
+    fn spec(&self) -> SubnetSpec {
+        let whole = (self.start, self.end) == (first(self.net), last(self.net));
+        SubnetSpec {
+            gateway: Some(self.gateway),
+            ip_range: (!whole).then(|| format!("{}-{}", self.start, self.end)),
+            ..SubnetSpec::new(self.net.to_string())
+        }
+    }
 }
 
 fn set(json: &Json) -> Result<Vec<&Json>> {
@@ -202,7 +252,7 @@ fn set(json: &Json) -> Result<Vec<&Json>> {
     }
 }
 
-fn range(json: &Json) -> Result<SubnetSpec> {
+fn range(json: &Json) -> Result<Range> {
     let text = json.text_of("subnet")?.unwrap_or_default();
     let bad =
         |why: &str| Failure::new(Code::Config, format!("subnet {text:.80?} is not usable")).because(why);
@@ -218,20 +268,19 @@ fn range(json: &Json) -> Result<SubnetSpec> {
         let ip: IpAddr = text.parse().map_err(|_| bad(&format!("{key} {text:.80?} is no address")))?;
         if net.contains(ip) { Ok(Some(ip)) } else { Err(bad(&format!("{key} {ip} is outside of it"))) }
     };
-    let (start, end) = (address("rangeStart")?, address("rangeEnd")?);
-    let whole = start.is_none() && end.is_none();
-    let (start, end) = (start.unwrap_or_else(|| first(net)), end.unwrap_or_else(|| last(net)));
+    let longest = if net.is_ipv4() { 30 } else { 126 };
+    if net.prefix() > longest {
+        return Err(bad("it is too small to give an address from"));
+    }
+    let start = address("rangeStart")?.unwrap_or_else(|| first(net));
+    let end = address("rangeEnd")?.unwrap_or_else(|| last(net));
     if start > end {
         return Err(bad("its range ends before it starts"));
     }
-    Ok(SubnetSpec {
-        gateway: Some(address("gateway")?.unwrap_or_else(|| first(net))),
-        ip_range: (!whole).then(|| format!("{start}-{end}")),
-        ..SubnetSpec::new(net.to_string())
-    })
+    Ok(Range { net, gateway: address("gateway")?.unwrap_or_else(|| first(net)), start, end })
 }
 
-fn routes(json: &Json) -> Result<Vec<Route>> {
+pub(crate) fn routes(json: &Json) -> Result<Vec<Route>> {
     json.list_of("routes")?.unwrap_or_default().iter().map(route).collect()
 }
 

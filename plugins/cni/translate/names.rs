@@ -28,7 +28,7 @@ pub(super) fn of(config: &Config, call: &Call, key: &str) -> Result<Names> {
     let pod = arg("K8S_POD_NAME");
     let hostname = pod.or_else(|| arg("NERDCTL_CNI_DHCP_HOSTNAME"));
     let short: String = call.container.chars().take(12).collect();
-    let name = format!("{}-{:08x}", label(hostname.unwrap_or(&short)), hash(key) as u32);
+    let name = of_key(hostname.unwrap_or(&short), key);
 
     let mut aliases = aliases(config)?;
     if let (Some(pod), Some(namespace)) = (pod, arg("K8S_POD_NAMESPACE")) {
@@ -47,6 +47,11 @@ pub(super) fn of(config: &Config, call: &Call, key: &str) -> Result<Names> {
     aliases.dedup();
     let hostname = hostname.filter(|name| is_asked_for(name)).map(str::to_string);
     Ok(Names { name, hostname, aliases })
+}
+
+/// A name that says something to people, and that no other key makes.
+pub(super) fn of_key(text: &str, key: &str) -> String {
+    format!("{}-{:08x}", label(text), hash(key) as u32)
 }
 
 /// A list of names; or Podman's lists, one for each network.

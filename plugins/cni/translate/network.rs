@@ -1,11 +1,12 @@
 //! The network that a configuration describes, made when its first container comes.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use bowline_api::v1;
 
 use super::addresses::Addresses;
-use super::{Facts, Result, unsupported};
+use super::{Facts, Result, names, unsupported};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::role::Role;
@@ -20,7 +21,13 @@ pub(super) struct Made {
 /// The bridge that a configuration without one means.
 const USUAL_BRIDGE: &str = "cni0";
 
-pub(super) fn of(role: Role, config: &Config, facts: &Facts, addresses: &Addresses) -> Result<Made> {
+pub(super) fn of(
+    role: Role,
+    config: &Config,
+    facts: &Facts,
+    addresses: &Addresses,
+    grows: bool,
+) -> Result<Made> {
     let json = &config.json;
     match (role, json.text_of("driver")?) {
         (Role::Bridge, _) | (Role::Bowline, None | Some("bridge")) => (),
@@ -68,9 +75,23 @@ pub(super) fn of(role: Role, config: &Config, facts: &Facts, addresses: &Address
         labels: BTreeMap::from([("bowline.made-for".to_string(), "cni".to_string())]),
         host_netns: Some(facts.host_netns.clone()),
         bridge: bridge.or_else(|| (!fused).then(|| USUAL_BRIDGE.to_string())),
+        reserved: facts
+            .leftovers
+            .iter()
+            .map(|(ip, owner)| reservation(facts, &config.name, *ip, owner))
+            .collect(),
+        grows,
         ..v1::CreateNetwork::named(&config.name)
     };
     Ok(Made { create, default_route })
+}
+
+/// As host-local's file says it: container and interface, or in old ones the container alone.
+fn reservation(facts: &Facts, network: &str, ip: IpAddr, owner: &str) -> v1::Reservation {
+    let mut words = owner.split_ascii_whitespace();
+    let (container, ifname) = (words.next().unwrap_or("unknown"), words.next().unwrap_or("eth0"));
+    let key = super::key(facts.host, network, container, ifname);
+    v1::Reservation { name: names::of_key(container, &key), key, addresses: vec![ip] }
 }
 
 /// 0 and "auto" are the daemon's choice: that of the uplink.

@@ -83,6 +83,23 @@ pub struct CreateNetwork {
     /// The bridge's name in the host's namespace; made of the network's when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
+    /// Made with an endpoint: addresses that others have already. Each is kept under a key until that is removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserved: Vec<Reservation>,
+    /// Made with an endpoint: subnets that a network which is there does not have are added to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grows: bool,
+}
+
+/// Addresses that somebody has who is not ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reservation {
+    /// Of the stopped endpoint that they are kept for.
+    pub name: String,
+    pub key: String,
+    #[schema(value_type = Vec<String>)]
+    pub addresses: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -329,6 +346,8 @@ impl CreateNetwork {
             labels: BTreeMap::new(),
             host_netns: None,
             bridge: None,
+            reserved: Vec::new(),
+            grows: false,
         }
     }
 }

@@ -301,6 +301,8 @@ impl CreateArgs {
             labels: self.labels.into_iter().collect(),
             host_netns: None,
             bridge: None,
+            reserved: Vec::new(),
+            grows: false,
         })
     }
 }

@@ -325,6 +325,7 @@ impl Manager {
         Seated {
             endpoint,
             key: wish.key.clone(),
+            reserved: Vec::new(),
             hostname: order.hostname.clone(),
             exposed: wish.expose.clone(),
             dns: wish.dns.clone(),

@@ -91,6 +91,13 @@ impl Kept {
         }
     }
 
+    /// The network with more subnets than before, behind those that it has.
+    pub(super) fn grow(&mut self, network: Network) {
+        let fresh = network.subnets.iter().skip(self.pools.len());
+        self.pools.extend(fresh.map(Pool::new));
+        self.network = network;
+    }
+
     pub(super) fn bridge(&self) -> LinkKey {
         LinkKey::new(self.network.host, self.network.bridge.clone())
     }

@@ -2,12 +2,10 @@
 //! are still theirs. For callers that ask blindly, again, and sometimes twice.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use bowline_api::v1;
 use bowline_core::kernel::Scope;
-use bowline_core::name::{Name, quoted};
-use bowline_core::place::Place;
+use bowline_core::name::quoted;
 use bowline_core::plan::{Change, diff};
 use bowline_core::state::{LinkKey, State};
 use bowline_core::{Code, Error, Result};
@@ -15,14 +13,10 @@ use bowline_core::{Code, Error, Result};
 use super::Manager;
 use super::attach::among;
 use super::endpoints::{Caller, door, live, no_way_in};
-use super::keeper::{Keeper, Kept};
 use super::seat::wanted;
 
-/// The label of a network that was made for somebody's endpoints, and not by name.
-const MADE_FOR: &str = "bowline.made-for";
-
 /// How often a network that others make or remove at the same moment is looked for.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 const LONGEST: usize = 512;
 
@@ -56,75 +50,6 @@ impl Manager {
                 Err(error) if error.code == Code::NetworkNotFound && tries < TRIES => tries += 1,
                 done => return done,
             }
-        }
-    }
-
-    /// The network that is there for a wish, or a new one; true where it is new.
-    fn network_for(&self, wish: &v1::CreateNetwork, caller: Caller) -> Result<(Arc<Keeper>, bool)> {
-        let host = match &wish.host_netns {
-            Some(netns) => self.kernel.open_host(&door(netns, caller)?)?,
-            None => self.host,
-        };
-        let wish = v1::CreateNetwork { name: self.name_on(host, &wish.name), ..wish.clone() };
-        for _ in 0..TRIES {
-            if let Ok(keeper) = self.index.network(&wish.name) {
-                match self.as_wished(&keeper, &wish, host) {
-                    None => return Ok((keeper, false)),
-                    Some(error) => self.remove_to_make_anew(&keeper, error)?,
-                }
-            }
-            match self.create_network(&wish, caller) {
-                Ok(_) => return self.index.network(&wish.name).map(|keeper| (keeper, true)),
-                // Somebody was faster.
-                Err(error) if error.code == Code::NetworkExists => (),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::new(Code::Busy, format!("network {:.80} is made and removed all the time", wish.name))
-            .fix("try again in a moment"))
-    }
-
-    /// Two hosts may have a network of one name; ours have the names as they are.
-    fn name_on(&self, host: Place, name: &str) -> String {
-        if host == self.host {
-            return name.to_string();
-        }
-        let tail = format!("-{:x}", host.0);
-        let head: String = name.chars().take(Name::MAX.saturating_sub(tail.len())).collect();
-        head + &tail
-    }
-
-    /// What is in the way of taking it for the wish.
-    fn as_wished(&self, keeper: &Keeper, wish: &v1::CreateNetwork, host: Place) -> Option<Error> {
-        let kept = keeper.lock();
-        let purpose = wish.labels.get(MADE_FOR);
-        if purpose.is_none() || kept.labels.get(MADE_FOR) != purpose || keeper.host != host {
-            return Some(
-                Error::new(
-                    Code::NetworkExists,
-                    format!("network {} was made for something else", keeper.name),
-                )
-                .because("it does not belong to the configuration that asks for it")
-                .fix("give the configuration another name, or have it join the network by name"),
-            );
-        }
-        let why = differs(&kept, wish)?;
-        Some(
-            Error::new(Code::NetworkInUse, format!("network {} is otherwise than asked for", keeper.name))
-                .because(why)
-                .fix("take its endpoints off first: it is made anew when nobody is on it"),
-        )
-    }
-
-    /// A network whose configuration was changed is made anew, where nobody is on it.
-    fn remove_to_make_anew(&self, keeper: &Arc<Keeper>, error: Error) -> Result<()> {
-        if error.code != Code::NetworkInUse {
-            return Err(error);
-        }
-        match self.remove_network(keeper.name.as_str()) {
-            Err(in_use) if in_use.code == Code::NetworkInUse => Err(error),
-            Err(gone) if gone.code == Code::NetworkNotFound => Ok(()),
-            done => done,
         }
     }
 
@@ -203,26 +128,4 @@ pub(super) fn check(key: &str) -> Result<()> {
     Err(Error::new(Code::InvalidName, format!("key {} is not usable", quoted(key)))
         .because(format!("it has no /, more than {LONGEST} bytes, or others than printable ones of ASCII"))
         .fix("write it as program/where/what"))
-}
-
-/// What of the wish is said, and is otherwise.
-fn differs(kept: &Kept, wish: &v1::CreateNetwork) -> Option<String> {
-    let network = &kept.network;
-    if let Some(bridge) = wish.bridge.as_ref().filter(|bridge| **bridge != network.bridge.as_str()) {
-        return Some(format!("its bridge is {}, and not {bridge}", network.bridge));
-    }
-    let there = |spec: &v1::SubnetSpec| {
-        network.subnets.iter().any(|subnet| {
-            subnet.net().to_string() == spec.cidr
-                && spec.gateway.is_none_or(|gateway| gateway == subnet.gateway())
-                && spec.ip_range == subnet.range().map(|range| range.to_string())
-        })
-    };
-    if wish.subnets.is_empty()
-        || (wish.subnets.len() == network.subnets.len() && wish.subnets.iter().all(there))
-    {
-        return None;
-    }
-    let all: Vec<String> = network.subnets.iter().map(|s| s.net().to_string()).collect();
-    Some(format!("its subnets are {}, or have other gateways or ranges than asked for", all.join(", ")))
 }

@@ -389,7 +389,7 @@ fn steps_to(side: Side, network: &Network, facts: &Facts) -> Vec<Change> {
 }
 
 /// A host's side once the network is there.
-fn with_network(side: Side, network: &Network) -> Side {
+pub(super) fn with_network(side: Side, network: &Network) -> Side {
     Side { framed: true, ipv6: side.ipv6 || network.has_ipv6() }
 }
 

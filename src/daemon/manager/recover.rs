@@ -93,6 +93,11 @@ impl Manager {
             }
             self.forget_stopped(&there);
         }
+        for (network, addresses) in &seated.reserved {
+            if let Some(keeper) = self.index.network_by_id(*network) {
+                keeper.lock().keep_fixed(&seat.name, addresses);
+            }
+        }
         for interface in &seated.endpoint.interfaces {
             self.index.add_port(self.port(interface), seat.clone());
         }

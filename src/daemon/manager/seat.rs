@@ -1,6 +1,7 @@
 //! A seat holds the truth about one endpoint: its namespace and the interfaces it has, or is losing.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(super) struct Seat {
 pub(super) struct Seated {
     pub(super) endpoint: Endpoint,
     pub(super) key: Option<String>,
+    /// Addresses on networks that it is not on: what somebody gave before us.
+    pub(super) reserved: Vec<(Id, Vec<IpAddr>)>,
     pub(super) hostname: Name,
     /// What its programs serve, by what it says.
     pub(super) exposed: Vec<v1::Expose>,
@@ -95,6 +98,7 @@ impl Seated {
         Seated {
             hostname: name.clone(),
             key: None,
+            reserved: Vec::new(),
             endpoint: Endpoint {
                 id,
                 name,
@@ -143,6 +147,7 @@ impl Seated {
             exposed: self.exposed.clone(),
             dns: self.dns.clone(),
             key: self.key.clone(),
+            reserved: self.reserved.iter().map(|(network, ips)| (network.to_string(), ips.clone())).collect(),
             interfaces: staying.chain(leaving).collect(),
         }
     }
@@ -177,6 +182,11 @@ impl Seated {
                 guard: guard(record.antispoof),
             },
             key: record.key.clone(),
+            reserved: record
+                .reserved
+                .iter()
+                .map(|(network, ips)| Ok((network.parse()?, ips.clone())))
+                .collect::<Result<_>>()?,
             hostname: record.hostname.parse()?,
             exposed: record.exposed.clone(),
             dns: record.dns.clone(),

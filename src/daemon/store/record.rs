@@ -90,6 +90,9 @@ pub struct EndpointRecord {
     /// Its caller's own word for it.
     #[serde(default)]
     pub key: Option<String>,
+    /// Of a stopped one: addresses that somebody gave it before us, by network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserved: Vec<(String, Vec<IpAddr>)>,
     pub interfaces: Vec<InterfaceRecord>,
 }
 

@@ -22,6 +22,7 @@ fn endpoint(name: &str) -> EndpointRecord {
         exposed: Vec::new(),
         dns: bowline_api::v1::DnsWishes::default(),
         key: None,
+        reserved: Vec::new(),
         interfaces: Vec::new(),
     }
 }
