@@ -58,6 +58,9 @@ pub struct Interface {
 pub struct Inside {
     pub default_route: DefaultRoute,
     pub routes: Vec<OwnRoute>,
+    /// Of other endpoints of its namespace on the same network: what is sent from these leaves by whichever of their
+    /// interfaces the kernel likes, so they are no forgeries here.
+    pub shared: Vec<IpAddr>,
     /// Files below /proc/sys, such as `net/ipv4/conf/eth0/arp_notify`, and their values.
     pub sysctls: BTreeMap<String, String>,
 }

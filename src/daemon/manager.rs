@@ -24,6 +24,7 @@ mod reaper;
 mod recover;
 mod relay;
 mod seat;
+mod siblings;
 mod subnets;
 mod system;
 mod tune;

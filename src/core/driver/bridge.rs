@@ -86,6 +86,7 @@ fn guard(interface: &Interface) -> Vec<Element> {
             Family::V6 => vec![source(Ipv6Addr::UNSPECIFIED.into()), source(mac.link_local().into())],
         });
     }
+    elements.extend(interface.inside.shared.iter().map(|address| source(*address)));
     elements
 }
 

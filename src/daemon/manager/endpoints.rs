@@ -76,6 +76,7 @@ impl Manager {
     pub(super) fn create_on(&self, wish: &v1::CreateEndpoint, caller: Caller) -> Result<v1::Endpoint> {
         let order = self.check_endpoint(wish, caller)?;
         let seat = self.unless_on_its_way(|| self.open_and_join(wish, &order))?;
+        self.meet(seat.place);
         self.tell(EventKind::EndpointCreated, None, Some(seat.name.as_str()), None);
         for ticket in &order.tickets {
             self.tell(
@@ -162,6 +163,7 @@ impl Manager {
             let all: Vec<_> = seated.endpoint.interfaces.iter().map(|i| i.network).collect();
             self.leave(seat, &mut seated, &all, Life::Removed)?;
         }
+        self.meet(seat.place);
         self.tell(EventKind::EndpointRemoved, None, Some(seat.name.as_str()), None);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bowline_core::name::{Id, Name, quoted};
+use bowline_core::place::Place;
 use bowline_core::state::LinkKey;
 use bowline_core::{Code, Error, Result};
 
@@ -24,6 +25,8 @@ struct Tables {
     networks_by_id: HashMap<Id, Arc<Keeper>>,
     endpoints: BTreeMap<Name, Arc<Seat>>,
     keys: HashMap<String, Arc<Seat>>,
+    /// Those of one namespace.
+    places: HashMap<Place, Vec<Arc<Seat>>>,
     links: HashMap<LinkKey, Owner>,
     ports: ports::Taken,
 }
@@ -100,6 +103,10 @@ impl Index {
         })
     }
 
+    pub(super) fn endpoints_in(&self, place: Place) -> Vec<Arc<Seat>> {
+        self.read(|t| t.places.get(&place).cloned().unwrap_or_default())
+    }
+
     /// Takes the name and the key, unless another has one of them: then that one is returned.
     pub(super) fn add_endpoint(&self, seat: Arc<Seat>) -> Option<Arc<Seat>> {
         self.write(|t| {
@@ -152,10 +159,16 @@ impl Index {
     }
 }
 
+/// Of endpoints that are remembered and have no namespace.
+const NOWHERE: Place = Place(0);
+
 impl Tables {
     fn put_endpoint(&mut self, seat: Arc<Seat>) {
         if let Some(key) = &seat.key {
             self.keys.insert(key.clone(), seat.clone());
+        }
+        if seat.place != NOWHERE {
+            self.places.entry(seat.place).or_default().push(seat.clone());
         }
         self.endpoints.insert(seat.name.clone(), seat);
     }
@@ -164,6 +177,12 @@ impl Tables {
         self.endpoints.remove(&seat.name);
         if let Some(key) = &seat.key {
             self.keys.remove(key);
+        }
+        if let Some(here) = self.places.get_mut(&seat.place) {
+            here.retain(|there| there.id != seat.id);
+            if here.is_empty() {
+                self.places.remove(&seat.place);
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn of_join(join: &v1::Join) -> Result<Inside> {
         default_route_metric: join.default_route_metric,
         routes: join.routes.clone(),
         sysctls: join.sysctls.clone(),
+        shared: Vec::new(),
     })
 }
 
@@ -37,6 +38,7 @@ pub(super) fn inside(record: &InsideRecord) -> Result<Inside> {
         },
         routes: record.routes.iter().map(route).collect::<Result<_>>()?,
         sysctls: record.sysctls.clone(),
+        shared: record.shared.clone(),
     })
 }
 
@@ -47,7 +49,8 @@ pub(super) fn record(inside: &Inside) -> InsideRecord {
         DefaultRoute::Withheld => (true, None),
     };
     let routes = inside.routes.iter().map(view).collect();
-    InsideRecord { no_default_route, default_route_metric, routes, sysctls: inside.sysctls.clone() }
+    let (sysctls, shared) = (inside.sysctls.clone(), inside.shared.clone());
+    InsideRecord { no_default_route, default_route_metric, routes, shared, sysctls }
 }
 
 pub(super) fn view(route: &OwnRoute) -> v1::OwnRoute {

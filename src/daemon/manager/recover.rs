@@ -165,6 +165,8 @@ impl Manager {
         }
         self.sweep_resolvers();
         self.make_lost_resolvers();
+        let places: BTreeSet<Place> = self.index.endpoints().iter().map(|seat| seat.place).collect();
+        places.into_iter().for_each(|place| self.meet(place));
         for keeper in self.index.networks() {
             let network = keeper.lock().network.clone();
             self.welcome(&network);

@@ -27,6 +27,8 @@ pub(super) struct Seat {
     pub(super) name: Name,
     /// Its caller's own word for it.
     pub(super) key: Option<String>,
+    /// Its namespace.
+    pub(super) place: Place,
     seated: Mutex<Seated>,
     /// When somebody was last refused its key.
     refused: Mutex<Option<Instant>>,
@@ -72,6 +74,7 @@ impl Seat {
             id: seated.endpoint.id,
             name: seated.endpoint.name.clone(),
             key: seated.key.clone(),
+            place: seated.endpoint.place,
             seated: Mutex::new(seated),
             refused: Mutex::default(),
         }

@@ -137,6 +137,9 @@ pub struct InsideRecord {
     pub default_route_metric: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<v1::OwnRoute>,
+    /// Addresses of others of its namespace on the same network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<IpAddr>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
 }
