@@ -4,6 +4,7 @@ pub(crate) mod addresses;
 pub(crate) mod answers;
 pub(crate) mod attach;
 pub(crate) mod catalogue;
+pub(crate) mod cni;
 pub(crate) mod coexist;
 pub(crate) mod crash;
 pub(crate) mod dns_faults;

@@ -9,6 +9,7 @@ mod support;
 mod api;
 mod bad_input;
 mod cli;
+mod cni;
 mod docs;
 mod keeper;
 mod layers;

@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    fn check(version: Version, expected: Expect) {
+    fn check(version: Version, expected: &Expect) {
         expected.assert_eq(&serde_json::to_string(&outcome().json(version).unwrap()).unwrap());
     }
 
@@ -234,19 +234,19 @@ mod tests {
     fn each_version_has_its_shape() {
         check(
             Version::V0_1_0,
-            expect![[
+            &expect![[
                 r#"{"cniVersion":"0.1.0","ip4":{"ip":"10.1.0.2/24","gateway":"10.1.0.1","routes":[{"dst":"0.0.0.0/0"}]},"ip6":{"ip":"fd00::2/64","gateway":"fd00::1","routes":[{"dst":"::/0"}]},"dns":{"nameservers":["127.0.0.11"]}}"#
             ]],
         );
         check(
             Version::V0_4_0,
-            expect![[
+            &expect![[
                 r#"{"cniVersion":"0.4.0","interfaces":[{"name":"cni0","mac":"02:00:00:00:00:01"},{"name":"eth0","mac":"02:00:00:00:00:02","sandbox":"/run/netns/a"}],"ips":[{"version":"4","interface":1,"address":"10.1.0.2/24","gateway":"10.1.0.1"},{"version":"4","interface":1,"address":"10.2.0.2/24"},{"version":"6","interface":1,"address":"fd00::2/64","gateway":"fd00::1"}],"routes":[{"dst":"0.0.0.0/0","mtu":1300},{"dst":"::/0"}],"dns":{"nameservers":["127.0.0.11"]}}"#
             ]],
         );
         check(
             Version::V1_1_0,
-            expect![[
+            &expect![[
                 r#"{"cniVersion":"1.1.0","interfaces":[{"name":"cni0","mac":"02:00:00:00:00:01"},{"name":"eth0","mac":"02:00:00:00:00:02","mtu":1400,"sandbox":"/run/netns/a"}],"ips":[{"interface":1,"address":"10.1.0.2/24","gateway":"10.1.0.1"},{"interface":1,"address":"10.2.0.2/24"},{"interface":1,"address":"fd00::2/64","gateway":"fd00::1"}],"routes":[{"dst":"0.0.0.0/0","mtu":1300},{"dst":"::/0"}],"dns":{"nameservers":["127.0.0.11"]}}"#
             ]],
         );

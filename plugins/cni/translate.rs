@@ -169,3 +169,6 @@ fn labels(config: &Config, call: &Call) -> BTreeMap<String, String> {
 pub(crate) fn unsupported(key: &str, value: &str, why: &str) -> Failure {
     Failure::new(Code::Unsupported, format!("unsupported field: {key}={value}")).because(why)
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,8 @@ fn outer() -> Outer {
                 format!("{:?} {}", args.command, session.json),
             ))
         },
+        cni_install: |args| Ok(format!("linked in {:?}\n", args.bin_dir)),
+        cni_migrate: |args| Ok(format!("{}\n", args.file.display())),
     }
 }
 

@@ -146,8 +146,8 @@ fn message(route: &Route, index: u32) -> Result<RouteMessage> {
         None => message,
     };
     let Terms { metric, mtu, advmss, table, scope } = route.terms;
-    message = metric.into_iter().fold(message, |message, metric| message.priority(metric));
-    message = table.into_iter().fold(message, |message, table| message.table_id(table));
+    message = metric.into_iter().fold(message, RouteMessageBuilder::priority);
+    message = table.into_iter().fold(message, RouteMessageBuilder::table_id);
     message = scope.into_iter().fold(message, |message, scope| message.scope(scope.into()));
     let mut message = message.build();
     let metrics = mtu.map(RouteMetric::Mtu).into_iter().chain(advmss.map(RouteMetric::Advmss));
