@@ -200,7 +200,7 @@ fn collecting_garbage_without_a_list_is_not_an_empty_list() {
     }
     let other = with(&config, "name", json!("others"));
     let ipam = json!({"type": "host-local", "dataDir": "/nonexistent", "subnet": "10.45.0.0/24"});
-    runtime.adds("bowline", "a1", "eth0", &with(&other, "ipam", ipam));
+    runtime.adds("bowline", "a4", "eth0", &with(&other, "ipam", ipam));
     runtime.daemon.endpoint("web", &[]);
     let collect =
         |config: &Value| runtime.call_with("bowline", &[("CNI_COMMAND", "GC")], &config.to_string()).good();
