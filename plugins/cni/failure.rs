@@ -86,6 +86,8 @@ fn code(of: bowline_api::Code) -> Code {
         | Ours::InvalidRate
         | Ours::InvalidDns
         | Ours::InvalidRules
+        | Ours::InvalidVlan
+        | Ours::InvalidMode
         | Ours::NetworkNotFound
         | Ours::NetworkExists
         | Ours::NetworkInUse => Code::Config,
@@ -94,8 +96,9 @@ fn code(of: bowline_api::Code) -> Code {
         Ours::EndpointNotFound => Code::UnknownContainer,
         Ours::Unreachable | Ours::Timeout | Ours::Busy => Code::TryAgain,
         Ours::Denied => Code::Denied,
-        Ours::SubnetFull | Ours::PoolsExhausted | Ours::BridgeFull => Code::Full,
-        Ours::AddressTaken => Code::AddressTaken,
+        Ours::SubnetFull | Ours::PoolsExhausted | Ours::BridgeFull | Ours::NoLease => Code::Full,
+        Ours::AddressTaken | Ours::MacTaken => Code::AddressTaken,
+        Ours::InvalidParent | Ours::ParentTaken => Code::NoParent,
         Ours::PortTaken => Code::PortTaken,
         Ours::Unsupported | Ours::Kernel => Code::Kernel,
         Ours::EndpointExists | Ours::AlreadyConnected | Ours::InterfaceTaken | Ours::LinkExists => {

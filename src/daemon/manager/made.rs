@@ -129,7 +129,7 @@ impl Manager {
         let begins = after.ipv6 && !side.ipv6;
         let learn = if begins { driver::keep_learning(keeper.host, &facts.uplinks) } else { Vec::new() };
         let whole = |side: super::hosts::Side, network| {
-            [side.state(keeper.host), driver::bridge::network(network)].into_iter().collect()
+            [side.state(keeper.host), driver::network(network)].into_iter().collect()
         };
         let steps = [learn, diff(&whole(*side, &old), &whole(after, &new))].concat();
         kept.grow(new);
@@ -175,7 +175,7 @@ fn differs(kept: &Kept, wish: &v1::CreateNetwork) -> Option<String> {
     let there = |spec: &v1::SubnetSpec| {
         network.subnets.iter().any(|subnet| {
             subnet.net().to_string() == spec.cidr
-                && spec.gateway.is_none_or(|gateway| gateway == subnet.gateway())
+                && spec.gateway.is_none_or(|gateway| Some(gateway) == subnet.gateway())
                 && spec.ip_range == subnet.range().map(|range| range.to_string())
         })
     };
