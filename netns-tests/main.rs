@@ -40,6 +40,11 @@ scenarios! {
         freed_addresses_are_used_again_last,
         subnets_are_chosen_clear_of_the_host,
     }
+    cni {
+        a_runtimes_containers_reach_each_other_and_are_found,
+        two_attachments_of_one_container_are_independent,
+        what_is_untied_while_the_daemon_is_away_is_gone_when_it_is_back,
+    }
     families {
         two_families,
         ipv6_alone,

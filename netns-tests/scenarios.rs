@@ -5,6 +5,7 @@ pub(crate) mod answers;
 pub(crate) mod attach;
 pub(crate) mod bridge_vlans;
 pub(crate) mod catalogue;
+pub(crate) mod cni;
 pub(crate) mod coexist;
 pub(crate) mod crash;
 pub(crate) mod dhcp;

@@ -4,17 +4,21 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use bowline_bench::{attach, direct, dns, scale};
-use bowline_cli::{BenchArgs, BenchCommand, ConfigArgs, DaemonArgs, LogFormat, Outer, Session};
-use bowline_core::Result;
+use bowline_cli::{
+    BenchArgs, BenchCommand, CniInstall, CniMigrate, ConfigArgs, DaemonArgs, LogFormat, Outer, Session,
+};
+use bowline_cni::{Role, install, migrate};
 use bowline_core::kernel::Kernel;
 use bowline_core::mac::Mac;
 use bowline_core::name::LinkName;
 use bowline_core::place::{Door, Found, Place};
 use bowline_core::port::{HostPort, Protocol};
+use bowline_core::{Code, Error, Result};
 use bowline_daemon::config::{self, Config};
 use bowline_daemon::kept::{self, Opening};
 use bowline_daemon::{Heard, Leave, LeftAlone, Listening, NoSockets, Packets, Sockets};
@@ -27,11 +31,18 @@ use bowline_linux::keeper::{self, Systemd};
 const CHECK_SAID_NO: u8 = 7;
 
 fn main() -> ExitCode {
+    // A runtime calls, and waits: nothing of what people need is touched.
+    let has_command = std::env::var_os("CNI_COMMAND").is_some();
+    if let Some(role) = Role::of(std::env::args_os().next().as_deref(), has_command) {
+        return ExitCode::from(bowline_cni::main(role));
+    }
     let outer = Outer {
         daemon,
         config_check: |args| config_check(&args),
         config_show: |args| config_show(&args),
         bench: |args, session| bench(&args, session),
+        cni_install: |args| cni_install(&args),
+        cni_migrate: |args| cni_migrate(&args),
     };
     ExitCode::from(bowline_cli::main(std::env::args_os(), &outer))
 }
@@ -189,7 +200,7 @@ impl bowline_daemon::kept::Keeper for HostKeeper {
 /// For a rehearsal, which enters no namespace, the number of its file is enough to know it again.
 fn inode(door: &Door) -> Option<u64> {
     let path = match door {
-        Door::Own => return None,
+        Door::Own => "/proc/self/ns/net".to_string(),
         Door::Fd { pid, fd } => format!("/proc/{pid}/fd/{fd}"),
         Door::Path(path) => path.clone(),
     };
@@ -213,6 +224,36 @@ fn config_show(args: &ConfigArgs) -> Result<String> {
         }
         let origin = if args.origin { format!("  # {}", setting.origin) } else { String::new() };
         text += &format!("{key} = {}{origin}\n", config::toml_value(setting.key, &setting.value));
+    }
+    Ok(text)
+}
+
+fn cni_install(args: &CniInstall) -> Result<String> {
+    let program = std::env::current_exe()
+        .map_err(|error| Error::new(Code::Internal, "find this program").because(error))?;
+    let dir = |given: &Option<PathBuf>, usual: &str| given.clone().unwrap_or_else(|| usual.into());
+    let roles = if args.all { Role::ALL.as_slice() } else { &[Role::Bowline] };
+    let mut done = install::links(&program, &dir(&args.bin_dir, install::BIN_DIR), roles)?;
+    if let (Some(name), Some(network)) = (&args.conflist, &args.network) {
+        let path = install::conflist(&dir(&args.conf_dir, install::CONF_DIR), name, network)?;
+        done.push(format!("wrote {}", path.display()));
+    }
+    Ok(done.iter().map(|line| format!("{line}\n")).collect())
+}
+
+fn cni_migrate(args: &CniMigrate) -> Result<String> {
+    let file = args.file.display();
+    let old = std::fs::read_to_string(&args.file)
+        .map_err(|error| Error::new(Code::InvalidConfig, format!("read {file}")).because(error))?;
+    let migrated = migrate::migrate(&old).map_err(|failure| {
+        let error = Error::new(Code::InvalidConfig, format!("migrate {file}")).because(failure.msg);
+        if failure.details.is_empty() { error } else { error.because(failure.details) }
+    })?;
+    let mut text = migrate::difference(&old, &migrated.text);
+    text.extend(migrated.notes.iter().map(|note| format!("# {note}\n")));
+    if args.write {
+        let kept = install::replace(&args.file, &migrated.text)?;
+        text.push_str(&format!("# written; what was there is {}\n", kept.display()));
     }
     Ok(text)
 }

@@ -17,7 +17,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
     // The processes of `run`, and the namespaces that commands name.
     ("cli", &["api", "core", "linux"]),
     ("bench", &["api", "core", "linux"]),
-    ("main", &["api", "bench", "cli", "core", "daemon", "dns", "linux"]),
+    ("main", &["api", "bench", "cli", "cni", "core", "daemon", "dns", "linux"]),
 ];
 
 /// What a plugin may see of us.

@@ -10,6 +10,7 @@ mod api;
 mod bad_input;
 mod bridges;
 mod cli;
+mod cni;
 mod docs;
 mod keeper;
 mod layers;

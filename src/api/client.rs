@@ -121,6 +121,27 @@ impl Client {
         self.call_without_answer(Method::Delete, &path(&["endpoints", name]))
     }
 
+    /// Where its part of the kernel differs from what is wanted.
+    pub fn check_endpoint(&self, name: &str, look: &v1::Look) -> Result<v1::Drift> {
+        self.call(Method::Post, &path(&["endpoints", name, "check"]), Some(look))
+    }
+
+    pub fn sweep_endpoints(&self, sweep: &v1::Sweep) -> Result<v1::Pruned> {
+        self.call(Method::Post, "/v1/endpoints/sweep", Some(sweep))
+    }
+
+    /// The caller keeps the namespace's file open until this returns.
+    pub fn update_endpoint(&self, name: &str, wish: &v1::UpdateEndpoint) -> Result<v1::Endpoint> {
+        self.call(Method::Patch, &path(&["endpoints", name]), Some(wish))
+    }
+
+    /// The caller keeps the namespace's file open until this returns.
+    pub fn prepare_netns(&self, wish: &v1::PrepareNetns) -> Result<()> {
+        let body = serde_json::to_vec(wish).expect("wire types have string keys only");
+        let path = "/v1/netns/prepare";
+        good(http::send(&self.socket, Method::Post, path, Some(&body), Some(Client::PATIENCE))?).map(drop)
+    }
+
     pub fn publish(&self, endpoint: &str, wish: &v1::Publish) -> Result<Vec<v1::Port>> {
         self.call(Method::Post, &path(&["endpoints", endpoint, "publish"]), Some(wish))
     }

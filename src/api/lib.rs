@@ -5,10 +5,14 @@ pub mod client;
 pub mod convert;
 pub mod openapi;
 pub mod routes;
+pub mod spool;
 pub mod v1;
 
 pub use bowline_core::{Code, Context, Error, Result};
 pub use client::Client;
+
+/// What outlives a reboot is kept here unless the daemon is told otherwise.
+pub const STATE_DIR: &str = "/var/lib/bowline";
 
 /// Where the daemon listens unless told otherwise.
 pub const SOCKET: &str = "/run/bowline/bowline.sock";

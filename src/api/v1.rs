@@ -12,13 +12,14 @@ pub use dns::{
     DnsAnswer, DnsLine, DnsLink, DnsName, DnsNameKind, DnsQuestion, DnsWishes, EndpointDns, Flushed,
 };
 pub use endpoint::{
-    CreateEndpoint, Disconnect, Endpoint, EndpointState, Interface, Join, Lease, Netns, NetnsStatus,
+    CreateEndpoint, Disconnect, Endpoint, EndpointState, Interface, Join, Lease, Look, Netns, NetnsStatus,
+    OwnRoute, PrepareNetns, Sweep, UpdateEndpoint,
 };
 pub use error::Failure;
 pub use event::{Event, EventKind};
 pub use network::{
     CreateNetwork, Driver, GatewayMode, Gso, Ipam, Isolation, Member, Network, ParentState, Plan, Pruned,
-    StaticRoute, SubnetSpec, SubnetStatus, UpdateNetwork,
+    Reservation, StaticRoute, SubnetSpec, SubnetStatus, UpdateNetwork,
 };
 pub use port::{Expose, Firewall, Obstacle, Port, PortCheck, PortQuery, Protocol, Publish, PublishSpec};
 pub use system::{Check, Checkup, Drift, Dump, Feature, Has, Health, Info, Standing, Version};

@@ -6,6 +6,7 @@ use bowline_core::feature::Feature;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::cni::CniCommand;
 use crate::dns::DnsCommand;
 use crate::endpoint::EndpointCommand;
 use crate::help;
@@ -124,6 +125,12 @@ pub(crate) enum Command {
     #[command(after_help = help::DOCTOR)]
     Doctor,
 
+    /// Be a CNI plugin of container runtimes
+    Cni {
+        #[command(subcommand)]
+        command: CniCommand,
+    },
+
     /// Follow what happens, one line each, until Ctrl-C
     Events,
 
@@ -194,6 +201,7 @@ impl Command {
             | Command::Daemon(_)
             | Command::Keeper(_)
             | Command::Config { .. }
+            | Command::Cni { .. }
             | Command::Completion { .. }
             | Command::Man { .. } => false,
         }

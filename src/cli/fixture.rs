@@ -58,6 +58,8 @@ fn outer() -> Outer {
                 format!("{:?} {}", args.command, session.json),
             ))
         },
+        cni_install: |args| Ok(format!("linked in {:?}\n", args.bin_dir)),
+        cni_migrate: |args| Ok(format!("{}\n", args.file.display())),
     }
 }
 
@@ -217,6 +219,10 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         aliases: vec!["api".into()],
         lease: None,
         host_link: "blabcdefghijk".into(),
+        bridge: None,
+        bridge_mac: None,
+        routes: Vec::new(),
+        sysctls: BTreeMap::new(),
     };
     let inner = v1::Interface {
         name: "eth1".into(),
@@ -262,6 +268,7 @@ pub(crate) fn endpoints() -> Vec<v1::Endpoint> {
         }),
         antispoof: true,
         labels: labels(&[("owner", "a\nb")]),
+        key: None,
         created_unix_ms: CREATED,
     };
     let old = v1::Endpoint {

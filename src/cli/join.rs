@@ -157,7 +157,7 @@ mod tests {
             gw_priority: -3,
             rate_in_bits_per_s: Some(10_000_000),
             rate_out_bits_per_s: Some(500_000),
-            netns: None,
+            ..Join::default()
         };
         let options = "ip=10.9.0.5,ip6=fd00::5,mac=02:42:ac:11:00:02,alias=api,alias=db,interface=lan0,vlan=20,gw-priority=-3,\
                        rate-in=10mbit,rate-out=0.5m";

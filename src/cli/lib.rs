@@ -2,6 +2,7 @@
 //! Data goes to standard output, all else to standard error, and the exit code says what kind of answer it was.
 
 mod args;
+mod cni;
 mod dns;
 mod doctor;
 mod endpoint;
@@ -40,6 +41,7 @@ use bowline_core::Result;
 use clap::FromArgMatches;
 
 pub use args::{BenchArgs, BenchCommand, ConfigArgs, DaemonArgs, LogFormat};
+pub use cni::{CniCommand, CniInstall, CniMigrate};
 pub use session::Session;
 
 use args::{Cli, Command, ConfigCommand};
@@ -53,6 +55,8 @@ pub struct Outer {
     pub config_check: fn(ConfigArgs) -> Result<String>,
     pub config_show: fn(ConfigArgs) -> Result<String>,
     pub bench: fn(BenchArgs, &Session) -> Result<u8>,
+    pub cni_install: fn(CniInstall) -> Result<String>,
+    pub cni_migrate: fn(CniMigrate) -> Result<String>,
 }
 
 /// The whole program: `args` with its own name first; the exit code last.
@@ -104,6 +108,7 @@ fn execute(
         Command::Port { command } => port::execute(command, session, io),
         Command::Dns { command } => dns::execute(command, session, io),
         Command::Doctor => doctor::execute(session, io),
+        Command::Cni { command } => cni::execute(command, outer, io),
         Command::Events => events::execute(session, io),
         Command::System { command } => system::execute(&command, session, io),
         Command::Explain { code } => explain::execute(code.as_deref(), session, io),

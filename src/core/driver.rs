@@ -7,7 +7,7 @@ pub mod published;
 
 use std::net::IpAddr;
 
-use crate::endpoint::{Endpoint, Interface};
+use crate::endpoint::{DefaultRoute, Endpoint, Interface};
 use crate::family::Family;
 use crate::kernel::Uplink;
 use crate::medium::{Bridge, Medium, VlanId};
@@ -15,7 +15,7 @@ use crate::name::Id;
 use crate::network::{Ipam, Network, Subnet};
 use crate::place::Place;
 use crate::plan::Change;
-use crate::state::{Link, LinkKey, Route, State, SysctlKey};
+use crate::state::{Link, LinkKey, Route, State, SysctlKey, Terms};
 
 /// What a host needs before its first network: the firewall's frame, and packets forwarded where it is a gateway.
 pub fn host(place: Place, forwards: bool, ipv6: bool) -> State {
@@ -94,14 +94,19 @@ pub fn default_routes<'a>(endpoint: &Endpoint, network: impl Fn(Id) -> Option<&'
             Family::V4 => "0.0.0.0/0",
             Family::V6 => "::/0",
         };
-        state.routes.insert(Route {
-            link: LinkKey::new(endpoint.place, interface.card.clone()),
-            to: any.parse().expect("a default route's destination"),
-            via: way(interface, through, family).and_then(|way| match way {
-                Way::By(gateway) => Some(gateway),
-                Way::Straight => None,
-            }),
+        let metric = match interface.inside.default_route {
+            DefaultRoute::Given => None,
+            DefaultRoute::After(metric) => Some(metric),
+            DefaultRoute::Withheld => continue,
+        };
+        let via = way(interface, through, family).and_then(|way| match way {
+            Way::By(gateway) => Some(gateway),
+            Way::Straight => None,
         });
+        let link = LinkKey::new(endpoint.place, interface.card.clone());
+        let to = any.parse().expect("a default route's destination");
+        let terms = Terms { metric, ..Terms::default() };
+        state.routes.insert(Route { terms, ..Route::new(link, to, via) });
     }
     state
 }

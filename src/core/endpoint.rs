@@ -1,5 +1,6 @@
 //! An endpoint: a container's namespace with a name, and its interfaces, one on each network that it is on.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -12,6 +13,7 @@ use crate::name::{Id, LinkName, Name};
 use crate::place::Place;
 use crate::port::Published;
 use crate::rate::Rate;
+use crate::state::Terms;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -54,6 +56,38 @@ pub struct Interface {
     pub rate_in: Option<Rate>,
     /// The most that it sends.
     pub rate_out: Option<Rate>,
+    pub inside: Inside,
+}
+
+/// What is set within its namespace besides its addresses: for whoever brings routes and settings of his own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inside {
+    pub default_route: DefaultRoute,
+    pub routes: Vec<OwnRoute>,
+    /// Of other endpoints of its namespace on the same network: what is sent from these leaves by whichever of their
+    /// interfaces the kernel likes, so they are no forgeries here.
+    pub shared: Vec<IpAddr>,
+    /// Files below /proc/sys, such as `net/ipv4/conf/eth0/arp_notify`, and their values.
+    pub sysctls: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DefaultRoute {
+    /// By this interface, where it leads out of the endpoint's networks.
+    #[default]
+    Given,
+    /// The same, but another endpoint of the namespace with a lower metric goes before it.
+    After(u32),
+    /// None but what is among its own routes.
+    Withheld,
+}
+
+/// A route of the interface's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnRoute {
+    pub to: IpNetwork,
+    pub via: Option<IpAddr>,
+    pub terms: Terms,
 }
 
 impl Endpoint {

@@ -34,7 +34,7 @@ use runs::Runs;
 #[derive(Debug, Clone)]
 pub struct Pool {
     net: IpNetwork,
-    range: Option<IpNetwork>,
+    range: Option<crate::range::Range>,
     /// What [`Pool::take`] chooses from.
     choice: Range<u128>,
     /// The gateway and auxiliary addresses, sorted: these are never freed.
@@ -70,7 +70,7 @@ impl Pool {
 
     fn remembering(subnet: &Subnet, remembered: usize) -> Pool {
         let net = subnet.net();
-        let choice = choice(net, subnet.range().unwrap_or(net));
+        let choice = choice(net, subnet.range());
         let mut reserved: BTreeMap<u128, Holder> =
             subnet.aux().iter().map(|(name, &at)| (Bits::of(at).0, Holder::Aux(name.clone()))).collect();
         reserved.extend(subnet.gateway().map(|at| (Bits::of(at).0, Holder::Gateway)));
@@ -204,9 +204,9 @@ impl Pool {
 }
 
 /// The range, without the subnet's own address (in IPv6 the anycast address of its routers) and its broadcast address.
-fn choice(net: IpNetwork, range: IpNetwork) -> Range<u128> {
+fn choice(net: IpNetwork, range: Option<crate::range::Range>) -> Range<u128> {
     let (lowest, highest) = bits::span(net);
-    let (first, last) = bits::span(range);
+    let (first, last) = range.map_or((lowest, highest), |r| (Bits::of(r.first()).0, Bits::of(r.last()).0));
     if is_pair(net) {
         return first..last + 1;
     }
@@ -257,6 +257,14 @@ mod tests {
         pool.free(address("10.9.0.7"));
         assert_eq!(pool.holder(address("10.9.0.7")), None);
         assert_eq!(pool.take(endpoint(4)).unwrap_err().code, Code::SubnetFull);
+    }
+
+    #[test]
+    fn a_range_that_is_no_prefix_gives_both_its_ends() {
+        let mut pool = Pool::new(&subnet("10.9.0.0/24", None, Some("10.9.0.10-10.9.0.12"), &[]));
+        let taken: Vec<_> = (0..3).map(|i| pool.take(endpoint(i)).unwrap().to_string()).collect();
+        assert_eq!(taken, ["10.9.0.10", "10.9.0.11", "10.9.0.12"]);
+        assert_eq!(pool.take(endpoint(3)).unwrap_err().code, Code::SubnetFull);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::name::LinkName;
 use crate::place::{Door, Place};
 use crate::plan::Change;
 use crate::port::{HostPort, Ports};
-use crate::state::State;
+use crate::state::{LinkKey, State};
 
 pub trait Kernel: Send + Sync {
     /// Enters a namespace and keeps it at hand until [`Kernel::close`]. Fails where the door leads to something else.
@@ -101,6 +101,10 @@ pub enum Scope {
     Host(Place),
     /// One card of an open container namespace, with its addresses and our routes over it.
     Card(Place, LinkName),
+    /// These settings of an open container namespace, as far as there are such.
+    Sysctls(Place, Vec<String>),
+    /// One port of a host's, if it bears our mark.
+    Port(LinkKey),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

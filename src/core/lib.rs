@@ -21,6 +21,7 @@ pub mod network;
 pub mod place;
 pub mod plan;
 pub mod port;
+pub mod range;
 pub mod rate;
 pub mod state;
 #[cfg(test)]

@@ -125,6 +125,30 @@ impl Kernel {
         inner.watchers.iter().for_each(|(place, tell)| tell(Moved::Overrun { place: *place }));
     }
 
+    fn place_of(&self, door: &Door) -> Result<Place> {
+        let number = self.doors.and_then(|known| known(door));
+        Ok(match door {
+            Door::Own => Kernel::HOST,
+            Door::Path(path) if path.is_empty() => {
+                return Err(Error::new(Code::InvalidNetns, "open a namespace").because("the path is empty"));
+            }
+            // Where somebody knows, the host's own may be met by another door.
+            Door::Fd { .. } | Door::Path(_)
+                if number.is_some() && number == self.doors.and_then(|known| known(&Door::Own)) =>
+            {
+                Kernel::HOST
+            }
+            Door::Fd { .. } | Door::Path(_) => {
+                let mut hasher = DefaultHasher::new();
+                match number {
+                    Some(number) => number.hash(&mut hasher),
+                    None => door.hash(&mut hasher),
+                }
+                Place(hasher.finish() | 1 << 63)
+            }
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no change panics while the state is held")
     }
@@ -138,20 +162,10 @@ impl std::fmt::Debug for Kernel {
 
 impl Seam for Kernel {
     fn open(&self, door: &Door) -> Result<Place> {
-        let place = match door {
-            Door::Own => Kernel::HOST,
-            Door::Path(path) if path.is_empty() => {
-                return Err(Error::new(Code::InvalidNetns, "open a namespace").because("the path is empty"));
-            }
-            Door::Fd { .. } | Door::Path(_) => {
-                let mut hasher = DefaultHasher::new();
-                match self.doors.and_then(|known| known(door)) {
-                    Some(number) => number.hash(&mut hasher),
-                    None => door.hash(&mut hasher),
-                }
-                Place(hasher.finish() | 1 << 63)
-            }
-        };
+        let place = self.place_of(door)?;
+        if place == Kernel::HOST && *door != Door::Own {
+            return Err(Error::new(Code::NetnsIsHost, format!("{door} is the host's own network namespace")));
+        }
         *self.lock().open.entry(place).or_default() += 1;
         Ok(place)
     }
@@ -167,9 +181,7 @@ impl Seam for Kernel {
     }
 
     fn open_host(&self, door: &Door) -> Result<Place> {
-        let place = self.open(door)?;
-        self.close(place);
-        Ok(place)
+        self.place_of(door)
     }
 
     fn claim(&self, _: Place) -> Result<()> {
@@ -236,6 +248,18 @@ impl Seam for Kernel {
                 state.links.retain(|key, _| key.name == *card || key.name.as_str() == "lo");
                 state.addrs.retain(|addr| addr.link.name == *card);
                 state.routes.retain(|route| route.link.name == *card);
+                state
+            }
+            Scope::Sysctls(place, paths) => {
+                let mut state = State::default();
+                let all = inner.state.sysctls.iter();
+                let asked = all.filter(|(key, _)| key.place == *place && paths.contains(&key.path));
+                state.sysctls.extend(asked.map(|(key, value)| (key.clone(), value.clone())));
+                state
+            }
+            Scope::Port(key) => {
+                let mut state = State::default();
+                state.links.extend(inner.state.links.get(key).map(|link| (key.clone(), link.clone())));
                 state
             }
         })

@@ -8,9 +8,11 @@ use std::str::FromStr;
 use ipnetwork::IpNetwork;
 
 use crate::family::Family;
+use crate::mac::Mac;
 use crate::medium::Medium;
 use crate::name::{Id, LinkName, Name, quoted};
 use crate::place::Place;
+use crate::range::Range;
 use crate::{Code, Error, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +138,7 @@ impl Mtu {
 pub struct Subnet {
     net: IpNetwork,
     gateway: Option<IpAddr>,
-    range: Option<IpNetwork>,
+    range: Option<Range>,
     aux: BTreeMap<String, IpAddr>,
 }
 
@@ -145,7 +147,7 @@ impl Subnet {
     pub fn new(
         net: IpNetwork,
         gateway: Option<IpAddr>,
-        range: Option<IpNetwork>,
+        range: Option<Range>,
         aux: BTreeMap<String, IpAddr>,
     ) -> Result<Subnet> {
         usable(net)?;
@@ -157,7 +159,7 @@ impl Subnet {
     pub fn isolated(
         net: IpNetwork,
         gateway: Option<IpAddr>,
-        range: Option<IpNetwork>,
+        range: Option<Range>,
         aux: BTreeMap<String, IpAddr>,
     ) -> Result<Subnet> {
         usable(net)?;
@@ -175,10 +177,8 @@ impl Subnet {
             .fix(format!("use an address in it, such as --gateway {}", first(net))));
         }
         if let Some(range) = subnet.range {
-            let inside = range.is_ipv4() == net.is_ipv4()
-                && range.prefix() >= net.prefix()
-                && net.contains(range.network());
-            if !inside || range.ip() != range.network() {
+            let inside = range.is_inside(net);
+            if !inside || matches!(range, Range::Prefix(prefix) if prefix.ip() != prefix.network()) {
                 let why = if inside {
                     "it has host bits set".to_string()
                 } else {
@@ -189,7 +189,7 @@ impl Subnet {
                     format!("address range {range} does not fit subnet {net}"),
                 )
                 .because(why)
-                .fix("give a prefix inside the subnet to --ip-range"));
+                .fix("give a prefix inside the subnet to --ip-range, or FIRST-LAST"));
             }
         }
         for (name, &address) in &subnet.aux {
@@ -227,7 +227,7 @@ impl Subnet {
     }
 
     /// Where addresses are chosen from; the whole subnet if None.
-    pub fn range(&self) -> Option<IpNetwork> {
+    pub fn range(&self) -> Option<Range> {
         self.range
     }
 
@@ -335,6 +335,12 @@ impl Network {
         self.subnets.iter().find(|s| s.net.contains(address))
     }
 
+    /// Its bridge's.
+    pub fn mac(&self) -> Mac {
+        // Truncation is meant: 46 of the random bits.
+        Mac::local(self.id.0 as u64)
+    }
+
     /// `bl-front`; for a name that does not fit, a part of it and a part of the id.
     pub fn bridge_name(name: &Name, id: Id) -> LinkName {
         let whole = format!("bl-{name}");
@@ -371,7 +377,7 @@ mod tests {
 
     fn subnet(net: &str, gateway: Option<&str>, range: Option<&str>) -> Result<Subnet> {
         let gateway = gateway.map(|g| g.parse().unwrap());
-        Subnet::new(prefix(net)?, gateway, range.map(|r| prefix(r).unwrap()), BTreeMap::new())
+        Subnet::new(prefix(net)?, gateway, range.map(|r| r.parse().unwrap()), BTreeMap::new())
     }
 
     #[test]
@@ -478,7 +484,8 @@ mod tests {
     #[test]
     fn a_range_is_inside() {
         assert!(subnet("10.9.0.0/24", None, Some("10.9.0.128/25")).is_ok());
-        for range in ["10.8.0.0/25", "10.9.0.0/16", "fd00::/64", "10.9.0.1/25"] {
+        assert!(subnet("10.9.0.0/24", None, Some("10.9.0.10-10.9.0.255")).is_ok());
+        for range in ["10.8.0.0/25", "10.9.0.0/16", "fd00::/64", "10.9.0.1/25", "10.9.0.9-10.9.1.9"] {
             assert_eq!(
                 subnet("10.9.0.0/24", None, Some(range)).unwrap_err().code,
                 Code::InvalidRange,

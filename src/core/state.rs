@@ -131,6 +131,21 @@ pub struct Route {
     pub link: LinkKey,
     pub to: IpNetwork,
     pub via: Option<IpAddr>,
+    pub terms: Terms,
+}
+
+/// What a route says besides where it leads. None is the kernel's own choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Terms {
+    /// Of several to one destination, the lowest goes first.
+    pub metric: Option<u32>,
+    pub mtu: Option<u32>,
+    /// What is told to peers of TCP (RTAX_ADVMSS).
+    pub advmss: Option<u32>,
+    /// Another than the main one.
+    pub table: Option<u32>,
+    /// Of IPv4: another than the gateway gives it.
+    pub scope: Option<u8>,
 }
 
 /// `net/ipv6/conf/eth0/accept_ra` under /proc/sys of one namespace.
@@ -356,7 +371,27 @@ impl fmt::Display for Route {
         if let Some(via) = self.via {
             write!(f, " via {via}")?;
         }
-        write!(f, " dev {}", self.link)
+        write!(f, " dev {}", self.link)?;
+        let Terms { metric, mtu, advmss, table, scope } = self.terms;
+        let scope = scope.map(u32::from);
+        let words =
+            [("metric", metric), ("mtu", mtu), ("advmss", advmss), ("table", table), ("scope", scope)];
+        words
+            .into_iter()
+            .filter_map(|(word, value)| Some((word, value?)))
+            .try_for_each(|(word, value)| write!(f, " {word} {value}"))
+    }
+}
+
+impl Route {
+    pub fn new(link: LinkKey, to: IpNetwork, via: Option<IpAddr>) -> Route {
+        Route { link, to, via, terms: Terms::default() }
+    }
+
+    /// Whether one of the two takes the other's place: a namespace has one route to a destination for each metric.
+    pub fn displaces(&self, other: &Route) -> bool {
+        let slot = |r: &Route| (r.link.place, r.to, r.terms.table, r.terms.metric);
+        slot(self) == slot(other)
     }
 }
 

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use proptest::prelude::*;
 
 use crate::driver;
-use crate::endpoint::{Endpoint, Guard, Interface};
+use crate::endpoint::{Endpoint, Guard, Inside, Interface};
 use crate::family::Family;
 use crate::kernel::{Kernel as _, Scope};
 use crate::mac::Mac;
@@ -134,6 +134,7 @@ fn endpoint(n: u8, networks: &[Network], joined: &[bool], priority: i32, publish
         gw_priority: priority * i as i32,
         rate_in: (priority == 0).then(|| Rate::new(1_000_000).unwrap()),
         rate_out: None,
+        inside: Inside::default(),
     });
     Endpoint {
         id: Id(0x100 + u128::from(n)),

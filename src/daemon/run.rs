@@ -25,7 +25,7 @@ use crate::sockets::Sockets;
 use crate::store::{Boot, Store};
 
 pub const RUN_DIR: &str = "/run/bowline";
-pub const STATE_DIR: &str = "/var/lib/bowline";
+pub const STATE_DIR: &str = bowline_api::STATE_DIR;
 
 /// What the command line says. What it leaves out has a default.
 #[derive(Debug, Default)]
@@ -115,6 +115,7 @@ fn serve(
     let notices = manager.watch()?;
     let broken = manager.watch_resolvers();
     manager.recover(kept)?;
+    manager.remove_spooled();
     let reaper = manager.clone();
     let reaping = spawn("bowline-reap", move || reaper.reap())?;
     let watched = Arc::downgrade(manager);

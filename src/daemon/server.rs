@@ -1,6 +1,7 @@
 //! API v1 over the unix socket: routes from the one list, bodies read within bounds, verbs run off the event loop.
 
 mod answer;
+mod audience;
 mod body;
 mod listen;
 mod verbs;
@@ -17,6 +18,7 @@ use bowline_core::{Code, Error};
 
 use crate::manager::{Caller, Manager};
 use crate::ready::Ready;
+use audience::Audience;
 
 pub(crate) use listen::{MOST, Socket, serve};
 
@@ -79,11 +81,14 @@ async fn handle(
         Ok(bytes) => bytes,
         Err(error) => return answer::failure(&error),
     };
+    let audience = Arc::new(Audience::default());
+    let seat = audience::Seat::new(audience.clone(), shared.manager.clone());
     let done = tokio::task::spawn_blocking(move || {
-        let asked = verbs::Asked { caller, name: &name, uri: &uri, body: &bytes };
+        let asked = verbs::Asked { caller, name: &name, uri: &uri, body: &bytes, audience: &audience };
         verbs::run(verb, &shared, asked)
     })
     .await;
+    seat.answered();
     match done {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {

@@ -20,7 +20,8 @@ use file::File;
 
 pub(crate) use open::unwritable;
 pub use record::{
-    EndpointRecord, FixedRecord, InterfaceRecord, LeaseRecord, Life, MediumRecord, NetworkRecord, Phase,
+    EndpointRecord, FixedRecord, InsideRecord, InterfaceRecord, LeaseRecord, Life, MediumRecord,
+    NetworkRecord, Phase,
 };
 
 /// The version of the records in both files. A newer one is refused, an older one is read.

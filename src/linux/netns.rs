@@ -10,7 +10,7 @@ use bowline_core::{Code, Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open as open_path};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 /// Opens the namespace behind a door, having made sure that it is one.
@@ -46,6 +46,12 @@ pub fn open(door: &Door) -> Result<OwnedFd> {
 pub fn current() -> Result<OwnedFd> {
     open_path("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|e| Error::new(Code::Kernel, "open the network namespace of this thread").because(e))
+}
+
+/// Whether two open namespaces are the same. While they are open, no other has their numbers.
+pub(crate) fn same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let numbers = |ns| fstat(ns).map(|file| (file.st_dev, file.st_ino));
+    numbers(one).is_ok_and(|one| numbers(other) == Ok(one))
 }
 
 /// A fresh namespace, which lives as long as the descriptor.

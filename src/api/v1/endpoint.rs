@@ -1,12 +1,12 @@
 //! Endpoints: a container's namespace with a name, and its interfaces.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DnsWishes, EndpointDns, Expose, Port, PublishSpec};
+use super::{CreateNetwork, DnsWishes, EndpointDns, Expose, Port, PublishSpec};
 
 /// A namespace to be connected to one or more networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -35,6 +35,14 @@ pub struct CreateEndpoint {
     pub antispoof: bool,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// The caller's own word for it, with a / in it: it is found by this as by its name. No two endpoints have the same.
+    /// One whose maker did not wait for the answer is taken away again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Networks to be made where they are not there yet. One that is there must have been made for the same, as its label
+    /// `bowline.made-for` says, and with the same subnets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub make: Vec<CreateNetwork>,
 }
 
 fn yes() -> bool {
@@ -55,6 +63,8 @@ impl CreateEndpoint {
             dns: DnsWishes::default(),
             antispoof: true,
             labels: BTreeMap::new(),
+            key: None,
+            make: Vec::new(),
         }
     }
 }
@@ -106,6 +116,96 @@ pub struct Join {
     /// The namespace, for an endpoint that the daemon cannot find by its path.
     #[serde(default)]
     pub netns: Option<Netns>,
+    /// The default route does not go by this network, but for one among `routes`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_default_route: bool,
+    /// Of the default route: where several endpoints share a namespace, the lowest goes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_route_metric: Option<u32>,
+    /// Routes of its own, by this interface.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<OwnRoute>,
+    /// Files below /proc/sys/net of its namespace, such as `net/ipv4/conf/eth0/arp_notify`, and their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// A route of one endpoint's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnRoute {
+    /// Such as 192.0.2.0/24
+    pub to: String,
+    /// Straight to the link when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub via: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu_bytes: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advmss_bytes: Option<u32>,
+    /// The main one when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<u32>,
+    /// As the kernel numbers them: 0 the world, 253 the link, 254 the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<u8>,
+}
+
+/// Those whose key begins so go, but for those that are named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    pub prefix: String,
+    /// Whole keys.
+    pub keep: Vec<String>,
+}
+
+/// What may change of one interface while it lives. What is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateEndpoint {
+    /// Which of its interfaces, by its name inside; it may be left out where there is one only.
+    #[serde(default)]
+    pub interface: Option<String>,
+    #[serde(default)]
+    pub mac: Option<String>,
+    /// The most that reaches it, in bits a second.
+    #[serde(default)]
+    pub rate_in_bits_per_s: Option<u64>,
+    /// The most that it sends, in bits a second.
+    #[serde(default)]
+    pub rate_out_bits_per_s: Option<u64>,
+    /// Set besides those that it has.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+    /// The namespace, for an endpoint that the daemon cannot find by its path.
+    #[serde(default)]
+    pub netns: Option<Netns>,
+}
+
+/// What to set in a namespace that need not be anybody's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareNetns {
+    pub netns: Netns,
+    /// Put the loopback up.
+    #[serde(default)]
+    pub loopback: bool,
+    /// Files below /proc/sys/net, and their values.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// A look at one endpoint in its namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// The namespace, for an endpoint that the daemon cannot find by its path.
+    #[serde(default)]
+    pub netns: Option<Netns>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -134,6 +234,9 @@ pub struct Endpoint {
     #[serde(default = "yes")]
     pub antispoof: bool,
     pub labels: BTreeMap<String, String>,
+    /// Its caller's own word for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Milliseconds since 1970, UTC.
     pub created_unix_ms: u64,
 }
@@ -183,6 +286,17 @@ pub struct Interface {
     pub lease: Option<Lease>,
     /// The other end, in the host's namespace.
     pub host_link: String,
+    /// The bridge that the other end is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge_mac: Option<String>,
+    /// Routes of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<OwnRoute>,
+    /// Settings of its own, by their files below /proc/sys.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
 }
 
 /// What a DHCP server gave.

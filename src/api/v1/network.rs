@@ -80,6 +80,26 @@ pub struct CreateNetwork {
     /// The namespace that the network is made in; the daemon's own when left out. Its path is how it is found again.
     #[serde(default)]
     pub host_netns: Option<Netns>,
+    /// The bridge's name in the host's namespace; made of the network's when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+    /// Made with an endpoint: addresses that others have already. Each is kept under a key until that is removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserved: Vec<Reservation>,
+    /// Made with an endpoint: subnets that a network which is there does not have are added to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grows: bool,
+}
+
+/// Addresses that somebody has who is not ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reservation {
+    /// Of the stopped endpoint that they are kept for.
+    pub name: String,
+    pub key: String,
+    #[schema(value_type = Vec<String>)]
+    pub addresses: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -172,7 +192,7 @@ pub struct SubnetSpec {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub gateway: Option<IpAddr>,
-    /// The part that addresses are chosen from.
+    /// The part that addresses are chosen from: a prefix, or FIRST-LAST.
     #[serde(default)]
     pub ip_range: Option<String>,
     /// Addresses that belong to something else, by name.
@@ -342,6 +362,9 @@ impl CreateNetwork {
             dns: true,
             labels: BTreeMap::new(),
             host_netns: None,
+            bridge: None,
+            reserved: Vec::new(),
+            grows: false,
         }
     }
 }

@@ -57,6 +57,10 @@ fn interface(addresses: &[&str], aliases: &[&str]) -> Interface {
         aliases: aliases.iter().map(ToString::to_string).collect(),
         lease: None,
         host_link: "blabcdefghijk".into(),
+        bridge: None,
+        bridge_mac: None,
+        routes: Vec::new(),
+        sysctls: Default::default(),
     }
 }
 

@@ -302,6 +302,9 @@ impl CreateArgs {
             dns: !self.no_dns,
             labels: self.labels.into_iter().collect(),
             host_netns: None,
+            bridge: None,
+            reserved: Vec::new(),
+            grows: false,
         })
     }
 }

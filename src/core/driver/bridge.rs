@@ -8,7 +8,6 @@ use ipnetwork::IpNetwork;
 use crate::endpoint::{Endpoint, Guard, Interface};
 use crate::family::Family;
 use crate::firewall::Element;
-use crate::mac::Mac;
 use crate::medium::{Bridge, Medium, VlanId, Whose};
 use crate::network::{Gateway, Isolation, Neighbours, Network, Subnet};
 use crate::state::{Addr, Kind, Link, LinkKey, Master, Route, State};
@@ -39,7 +38,7 @@ fn of_ours(network: &Network, bridge: &Bridge) -> State {
     let mut state = State::default();
     // A bridge without an address of its own takes its lowest port's, and changes it when that port leaves: its
     // neighbours would go on talking to the old one.
-    let mac = Some(Mac::local(network.id.0 as u64));
+    let mac = Some(network.mac());
     let gso = network.gso;
     let link = Link {
         owner: Some(network.id),
@@ -114,6 +113,7 @@ fn guard(interface: &Interface) -> Vec<Element> {
             Family::V6 => vec![source(Ipv6Addr::UNSPECIFIED.into()), source(mac.link_local().into())],
         });
     }
+    elements.extend(interface.inside.shared.iter().map(|address| source(*address)));
     elements
 }
 
@@ -173,10 +173,14 @@ pub(super) fn interface(
     let reachable = |route: &&crate::network::StaticRoute| {
         interface.addresses.iter().any(|a| a.contains(route.via) && a.ip() != route.via)
     };
-    state.routes.extend(network.routes.iter().filter(reachable).map(|route| Route {
-        link: card.clone(),
-        to: route.to,
-        via: Some(route.via),
-    }));
+    let shared = network.routes.iter().filter(reachable);
+    state.routes.extend(shared.map(|route| Route::new(card.clone(), route.to, Some(route.via))));
+    let own = interface.inside.routes.iter();
+    state
+        .routes
+        .extend(own.map(|own| Route { terms: own.terms, ..Route::new(card.clone(), own.to, own.via) }));
+    for (path, value) in &interface.inside.sysctls {
+        state.set_sysctl(endpoint.place, path, value);
+    }
     state
 }

@@ -96,10 +96,9 @@ pub(super) fn interface(
     let reachable = |route: &&crate::network::StaticRoute| {
         interface.addresses.iter().any(|a| a.contains(route.via) && a.ip() != route.via)
     };
-    state.routes.extend(network.routes.iter().filter(reachable).map(|route| Route {
-        link: card.clone(),
-        to: route.to,
-        via: (!direct.how.is_routed()).then_some(route.via),
+    state.routes.extend(network.routes.iter().filter(reachable).map(|route| {
+        let via = (!direct.how.is_routed()).then_some(route.via);
+        Route::new(card.clone(), route.to, via)
     }));
     state.routes.extend(host_routes(network, interface));
     state
@@ -111,7 +110,7 @@ pub(super) fn host_routes(network: &Network, interface: &Interface) -> Vec<Route
         return Vec::new();
     };
     let link = LinkKey::new(network.host, shim.link.clone());
-    interface.addresses.iter().map(|&net| Route { link: link.clone(), to: whole(net), via: None }).collect()
+    interface.addresses.iter().map(|&net| Route::new(link.clone(), whole(net), None)).collect()
 }
 
 /// No advertisement changes its routes, and nothing waits for duplicate address detection.

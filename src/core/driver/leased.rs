@@ -38,10 +38,8 @@ pub(super) fn interface(
         link.mtu = link.mtu.min(mtu);
     }
     let further = lease.routes.iter().filter(|route| route.to.prefix() > 0);
-    state.routes.extend(further.map(|route| Route {
-        link: card.clone(),
-        to: IpNetwork::V4(route.to),
-        via: route.via.map(Into::into),
-    }));
+    state.routes.extend(
+        further.map(|route| Route::new(card.clone(), IpNetwork::V4(route.to), route.via.map(Into::into))),
+    );
     state
 }

@@ -13,7 +13,7 @@ use crate::{Code, Error};
 
 pub(super) fn subnet(net: &str, gateway: Option<&str>, range: Option<&str>, aux: &[(&str, &str)]) -> Subnet {
     let aux = aux.iter().map(|&(name, at)| (name.to_string(), address(at))).collect();
-    let range = range.map(|range| network::prefix(range).unwrap());
+    let range = range.map(|range| range.parse().unwrap());
     Subnet::new(network::prefix(net).unwrap(), gateway.map(address), range, aux).unwrap()
 }
 
@@ -56,7 +56,7 @@ impl Model {
         let mut held: BTreeMap<_, _> =
             subnet.aux().iter().map(|(name, &at)| (at, Holder::Aux(name.clone()))).collect();
         held.extend(subnet.gateway().map(|at| (at, Holder::Gateway)));
-        let all = subnet.range().unwrap_or(subnet.net());
+        let all = subnet.range().map_or(subnet.net(), |range| range.to_string().parse().unwrap());
         let candidates: BTreeSet<_> = all.iter().filter(|&at| subnet.holds(at)).collect();
         let fresh = candidates.iter().copied().filter(|at| !held.contains_key(at)).collect();
         let (stale, freed) = (BTreeSet::new(), VecDeque::new());

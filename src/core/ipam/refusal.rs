@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::bits::Bits;
 use super::{Holder, Pool};
 use crate::network::is_pair;
+use crate::range::Range;
 use crate::{Code, Error, Result};
 
 impl Pool {
@@ -59,10 +60,11 @@ impl Pool {
     fn more_room(&self) -> String {
         let remove = if self.kept > 0 { "remove stopped endpoints" } else { "remove endpoints" };
         let larger = match self.range {
-            Some(range) if range.prefix() > self.net.prefix() => {
+            Some(Range::Prefix(range)) if range.prefix() > self.net.prefix() => {
                 format!("an --ip-range larger than a /{}", range.prefix())
             }
-            Some(_) | None => format!("a subnet larger than a /{}", self.net.prefix()),
+            Some(Range::Span { .. }) => "a larger --ip-range".to_string(),
+            Some(Range::Prefix(_)) | None => format!("a subnet larger than a /{}", self.net.prefix()),
         };
         format!("{remove}, or create a network with {larger}")
     }

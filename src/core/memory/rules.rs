@@ -68,8 +68,7 @@ pub(super) fn apply(state: &mut State, strangers: &[HostLink], change: &Change) 
             if route.via.is_some_and(|via| !reaches(via)) {
                 return Err(refused("nexthop has invalid gateway"));
             }
-            // One route to a destination in a namespace: the later takes its place.
-            state.routes.retain(|r| !(r.link.place == route.link.place && r.to == route.to));
+            state.routes.retain(|there| !route.displaces(there));
             state.routes.insert(route.clone());
         }
         Change::DelRoute(route) => {

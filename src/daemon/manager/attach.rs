@@ -227,11 +227,11 @@ impl Manager {
             };
             let of = keeper_of(kept, interface.network).expect(LOCKED);
             // Asked for now, or once before under this name.
-            let fixed = !ticket.addresses.is_empty() || of.fixed_for(&seated.endpoint.name).is_some();
-            seated.more.insert(
-                interface.network,
-                More { aliases: ticket.aliases.clone(), fixed, waits: ticket.keeper.asking.is_some() },
-            );
+            let asked = !ticket.addresses.is_empty() || of.fixed_for(&seated.endpoint.name).is_some();
+            // Under a key that is somebody else's word, nothing is kept: who has it will not start it again.
+            let fixed = asked && seated.key.is_none();
+            let more = More { aliases: ticket.aliases.clone(), fixed, waits: ticket.keeper.asking.is_some() };
+            seated.more.insert(interface.network, more);
             of.members.insert(seated.endpoint.id, (seated.endpoint.name.clone(), interface.clone()));
             seated.endpoint.interfaces.push(interface);
         }
@@ -287,6 +287,7 @@ impl Manager {
             gw_priority: ticket.gw_priority,
             rate_in: ticket.rate_in,
             rate_out: ticket.rate_out,
+            inside: ticket.inside.clone(),
         })
     }
 
@@ -297,7 +298,8 @@ impl Manager {
         tickets: &[Ticket],
         kept: &mut [MutexGuard<'_, Kept>],
     ) -> Result<()> {
-        for ticket in tickets.iter().filter(|t| !t.addresses.is_empty()) {
+        let kept_tickets = tickets.iter().filter(|t| !t.addresses.is_empty() && seated.key.is_none());
+        for ticket in kept_tickets {
             let name = &seated.endpoint.name;
             self.store.put_fixed(&FixedRecord {
                 network: ticket.keeper.id.to_string(),

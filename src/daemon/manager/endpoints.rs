@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bowline_api::v1::{self, EventKind};
-use bowline_core::endpoint::Endpoint;
+use bowline_core::endpoint::{Endpoint, Inside};
 use bowline_core::mac::Mac;
 use bowline_core::medium::VlanId;
 use bowline_core::name::{LinkName, Name};
@@ -16,7 +16,7 @@ use bowline_core::{Code, Context, Error, Result};
 
 use super::keeper::Keeper;
 use super::seat::{Seat, Seated, guard};
-use super::{Manager, known, lease, now_unix_ms, ports};
+use super::{Manager, inside, keyed, known, lease, now_unix_ms, ports};
 use crate::store::Life;
 
 /// Who calls, as the socket knows it.
@@ -47,6 +47,7 @@ pub(super) struct Ticket {
     pub(super) gw_priority: i32,
     pub(super) rate_in: Option<Rate>,
     pub(super) rate_out: Option<Rate>,
+    pub(super) inside: Inside,
 }
 
 struct Order {
@@ -70,8 +71,14 @@ impl Manager {
     }
 
     pub fn create_endpoint(&self, wish: &v1::CreateEndpoint, caller: Caller) -> Result<v1::Endpoint> {
+        if wish.make.is_empty() { self.create_on(wish, caller) } else { self.make_and_create(wish, caller) }
+    }
+
+    /// On networks that are there.
+    pub(super) fn create_on(&self, wish: &v1::CreateEndpoint, caller: Caller) -> Result<v1::Endpoint> {
         let order = self.check_endpoint(wish, caller)?;
         let seat = self.unless_on_its_way(|| self.open_and_join(wish, &order))?;
+        self.meet(seat.place);
         self.tell(EventKind::EndpointCreated, None, Some(seat.name.as_str()), None);
         for ticket in &order.tickets {
             self.tell(
@@ -145,14 +152,24 @@ impl Manager {
 
     pub fn remove_endpoint(&self, name: &str) -> Result<()> {
         let seat = self.index.endpoint(name)?;
+        if seat.key.as_deref() == Some(name) && seat.was_refused() {
+            // Whoever was refused a key asks for it to be taken away, and means what he did not get.
+            tracing::warn!(endpoint = %seat.name, key = name, "kept: its key was asked for twice");
+            return Ok(());
+        }
+        self.remove_seat(&seat)
+    }
+
+    pub(super) fn remove_seat(&self, seat: &Arc<Seat>) -> Result<()> {
         {
             let mut seated = seat.lock();
             if seated.life == Life::Removed {
-                return Err(just_removed(&seat));
+                return Err(just_removed(seat));
             }
             let all: Vec<_> = seated.endpoint.interfaces.iter().map(|i| i.network).collect();
-            self.leave(&seat, &mut seated, &all, Life::Removed)?;
+            self.leave(seat, &mut seated, &all, Life::Removed)?;
         }
+        self.meet(seat.place);
         self.tell(EventKind::EndpointRemoved, None, Some(seat.name.as_str()), None);
         Ok(())
     }
@@ -171,6 +188,7 @@ impl Manager {
 
     fn check_endpoint(&self, wish: &v1::CreateEndpoint, caller: Caller) -> Result<Order> {
         let name = Name::for_new(&wish.name)?;
+        wish.key.as_deref().map_or(Ok(()), keyed::check)?;
         let hostname = match &wish.hostname {
             Some(text) => text.parse().map_err(|e: Error| e.context("hostname"))?,
             None => name.clone(),
@@ -255,6 +273,7 @@ impl Manager {
                 gw_priority: join.gw_priority,
                 rate_in: join.rate_in_bits_per_s.map(Rate::new).transpose()?,
                 rate_out: join.rate_out_bits_per_s.map(Rate::new).transpose()?,
+                inside: inside::of_join(join)?,
             });
         }
         Ok(tickets)
@@ -278,6 +297,9 @@ impl Manager {
         // Locked before anybody can find it, so nobody sees it half made.
         let mut seated = seat.lock();
         if let Some(there) = self.index.add_endpoint(seat.clone()) {
+            if seat.key.is_some() && there.key == seat.key {
+                there.refuse();
+            }
             // The stopped one is forgotten when the new one is there, and not before.
             self.may_replace(&there)?;
             if !self.index.replace_endpoint(&there, seat.clone()) {
@@ -337,6 +359,8 @@ impl Manager {
         };
         Seated {
             endpoint,
+            key: wish.key.clone(),
+            reserved: Vec::new(),
             hostname: order.hostname.clone(),
             exposed: wish.expose.clone(),
             dns: wish.dns.clone(),
@@ -352,7 +376,7 @@ impl Manager {
         }
     }
 
-    fn open_again(&self, door: &Door, seated: &Seated) -> Result<Place> {
+    pub(super) fn open_again(&self, door: &Door, seated: &Seated) -> Result<Place> {
         let place = self.kernel.open(door)?;
         if place == seated.endpoint.place {
             return Ok(place);
@@ -436,7 +460,7 @@ fn just_removed(seat: &Seat) -> Error {
     Error::new(Code::EndpointNotFound, format!("endpoint {} was just removed", seat.name))
 }
 
-fn no_way_in(seat: &Seat) -> Error {
+pub(super) fn no_way_in(seat: &Seat) -> Error {
     Error::new(Code::InvalidNetns, format!("no way into the namespace of {}", seat.name))
         .because("it was handed over without a path")
         .fix("hand it over again: give netns.fd or netns.path with the call")

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bowline_core::name::{Id, Name, quoted};
+use bowline_core::place::Place;
 use bowline_core::state::LinkKey;
 use bowline_core::{Code, Error, Result};
 
@@ -23,6 +24,9 @@ struct Tables {
     networks: BTreeMap<Name, Arc<Keeper>>,
     networks_by_id: HashMap<Id, Arc<Keeper>>,
     endpoints: BTreeMap<Name, Arc<Seat>>,
+    keys: HashMap<String, Arc<Seat>>,
+    /// Those of one namespace.
+    places: HashMap<Place, Vec<Arc<Seat>>>,
     links: HashMap<LinkKey, Owner>,
     ports: ports::Taken,
 }
@@ -57,7 +61,11 @@ impl Index {
     }
 
     pub(super) fn endpoint(&self, text: &str) -> Result<Arc<Seat>> {
-        let found = self.read(|t| find(&t.endpoints, text, |seat| seat.id));
+        // No name has a / in it, and every key has.
+        let found = self.read(|t| match text.contains('/') {
+            true => t.keys.get(text).cloned(),
+            false => find(&t.endpoints, text, |seat| seat.id),
+        });
         found.ok_or_else(|| {
             Error::new(Code::EndpointNotFound, format!("there is no endpoint {}", quoted(text)))
                 .fix("see what there is: bowline endpoint ls")
@@ -89,22 +97,37 @@ impl Index {
         });
     }
 
-    /// Takes the name, unless another has it: then that one is returned.
+    /// Those whose key begins so.
+    pub(super) fn endpoints_keyed(&self, prefix: &str) -> Vec<Arc<Seat>> {
+        self.read(|t| {
+            t.keys.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, seat)| seat.clone()).collect()
+        })
+    }
+
+    pub(super) fn endpoints_in(&self, place: Place) -> Vec<Arc<Seat>> {
+        self.read(|t| t.places.get(&place).cloned().unwrap_or_default())
+    }
+
+    /// Takes the name and the key, unless another has one of them: then that one is returned.
     pub(super) fn add_endpoint(&self, seat: Arc<Seat>) -> Option<Arc<Seat>> {
-        self.write(|t| match t.endpoints.get(&seat.name) {
-            Some(there) => Some(there.clone()),
-            None => {
-                t.endpoints.insert(seat.name.clone(), seat);
-                None
+        self.write(|t| {
+            let by_key = seat.key.as_ref().and_then(|key| t.keys.get(key));
+            match by_key.or_else(|| t.endpoints.get(&seat.name)) {
+                Some(there) => Some(there.clone()),
+                None => {
+                    t.put_endpoint(seat);
+                    None
+                }
             }
         })
     }
 
     /// Hands a name over. False where it is not the first one's any more.
     pub(super) fn replace_endpoint(&self, there: &Seat, by: Arc<Seat>) -> bool {
-        self.write(|t| match t.endpoints.get_mut(&there.name) {
-            Some(seat) if seat.id == there.id => {
-                *seat = by;
+        self.write(|t| match t.endpoints.get(&there.name) {
+            Some(seat) if seat.id == there.id && by.name == there.name => {
+                t.drop_endpoint(there);
+                t.put_endpoint(by);
                 true
             }
             Some(_) | None => false,
@@ -115,7 +138,7 @@ impl Index {
     pub(super) fn remove_endpoint(&self, seat: &Seat) {
         self.write(|t| {
             if t.endpoints.get(&seat.name).is_some_and(|there| there.id == seat.id) {
-                t.endpoints.remove(&seat.name);
+                t.drop_endpoint(seat);
             }
         });
     }
@@ -134,6 +157,34 @@ impl Index {
 
     fn write<T>(&self, act: impl FnOnce(&mut Tables) -> T) -> T {
         act(&mut self.tables.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Of endpoints that are remembered and have no namespace.
+const NOWHERE: Place = Place(0);
+
+impl Tables {
+    fn put_endpoint(&mut self, seat: Arc<Seat>) {
+        if let Some(key) = &seat.key {
+            self.keys.insert(key.clone(), seat.clone());
+        }
+        if seat.place != NOWHERE {
+            self.places.entry(seat.place).or_default().push(seat.clone());
+        }
+        self.endpoints.insert(seat.name.clone(), seat);
+    }
+
+    fn drop_endpoint(&mut self, seat: &Seat) {
+        self.endpoints.remove(&seat.name);
+        if let Some(key) = &seat.key {
+            self.keys.remove(key);
+        }
+        if let Some(here) = self.places.get_mut(&seat.place) {
+            here.retain(|there| there.id != seat.id);
+            if here.is_empty() {
+                self.places.remove(&seat.place);
+            }
+        }
     }
 }
 

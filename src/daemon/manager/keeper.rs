@@ -106,6 +106,13 @@ impl Kept {
         }
     }
 
+    /// The network with more subnets than before, behind those that it has.
+    pub(super) fn grow(&mut self, network: Network) {
+        let fresh = network.subnets.iter().skip(self.pools.len());
+        self.pools.extend(fresh.map(Pool::new));
+        self.network = network;
+    }
+
     /// The links of the host's that are this network's alone.
     pub(super) fn links(&self) -> Vec<LinkKey> {
         let owned = driver::network(&self.network).links.into_iter().filter(|(_, link)| link.owner.is_some());
@@ -422,8 +429,7 @@ impl Kept {
 
 /// A subnet as it is asked for on the wire.
 pub(super) fn subnet(spec: &v1::SubnetSpec, medium: &Medium, gateways: Gateways) -> Result<Subnet> {
-    let range = spec.ip_range.as_deref().map(prefix).transpose();
-    let range = range.map_err(|e| Error { code: Code::InvalidRange, ..e })?;
+    let range = spec.ip_range.as_deref().map(str::parse).transpose()?;
     let (net, aux) = (prefix(&spec.cidr)?, spec.aux_addresses.clone());
     let by_us = |bridge: &Bridge| {
         bridge.whose == Whose::Ours && gateways.of(Family::of(net.ip())) != Gateway::Isolated

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
-use bowline_core::endpoint::Interface;
+use bowline_core::endpoint::{Endpoint, Interface};
 use bowline_core::kernel::Scope;
 use bowline_core::name::{Id, Name};
 use bowline_core::network::Network;
@@ -93,6 +93,11 @@ impl Manager {
             }
             self.forget_stopped(&there);
         }
+        for (network, addresses) in &seated.reserved {
+            if let Some(keeper) = self.index.network_by_id(*network) {
+                keeper.lock().keep_fixed(&seat.name, addresses);
+            }
+        }
         for interface in &seated.endpoint.interfaces {
             self.index.add_port(self.port(interface), seat.clone());
         }
@@ -163,6 +168,8 @@ impl Manager {
         self.sweep_resolvers();
         self.make_lost_resolvers();
         self.index.endpoints().iter().for_each(|seat| self.keep_leases_of(&seat.lock()));
+        let places: BTreeSet<Place> = self.index.endpoints().iter().map(|seat| seat.place).collect();
+        places.into_iter().for_each(|place| self.meet(place));
         for keeper in self.index.networks() {
             let network = keeper.lock().network.clone();
             self.welcome(&network);
@@ -203,9 +210,7 @@ impl Manager {
         let Some(door) = seated.door().filter(|_| seated.life == Life::Live) else { return Ok(Vec::new()) };
         let place = self.kernel.open(&door)?;
         let steps = if place == inside {
-            let cards = seated.endpoint.interfaces.iter().map(|i| Scope::Card(place, i.card.clone()));
-            let seen: Result<State> = cards.map(|card| self.kernel.observe(&card)).collect();
-            seen.and_then(|seen| {
+            self.seen_inside(&seated.endpoint, place).and_then(|seen| {
                 let steps = diff(&seen, &want);
                 match then {
                     Inside::Look => Ok(steps),
@@ -221,6 +226,15 @@ impl Manager {
         };
         self.kernel.close(place);
         steps
+    }
+
+    /// What of an endpoint is seen in its open namespace.
+    pub(super) fn seen_inside(&self, endpoint: &Endpoint, place: Place) -> Result<State> {
+        let cards = endpoint.interfaces.iter().map(|i| Scope::Card(place, i.card.clone()));
+        let settings = endpoint.interfaces.iter().flat_map(|i| i.inside.sysctls.keys());
+        let settings: Vec<String> = settings.cloned().collect();
+        let settings = (!settings.is_empty()).then_some(Scope::Sysctls(place, settings));
+        cards.chain(settings).map(|scope| self.kernel.observe(&scope)).collect()
     }
 
     /// Compares every host with what is wanted, and makes the difference. Ports whose pair is gone are returned, for

@@ -1,7 +1,9 @@
 //! A seat holds the truth about one endpoint: its namespace and the interfaces it has, or is losing.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use bowline_api::v1;
 use bowline_core::endpoint::{Endpoint, Guard, Interface};
@@ -15,19 +17,31 @@ use bowline_core::rate::Rate;
 use bowline_core::state::State;
 use bowline_core::{Result, driver};
 
-use super::{held, lease, ports};
+use super::{held, inside, lease, ports};
 use crate::store::{EndpointRecord, InterfaceRecord, Life, Phase};
+
+/// How long after a refusal its caller cleans up after himself.
+const REGRET: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) id: Id,
     pub(super) name: Name,
+    /// Its caller's own word for it.
+    pub(super) key: Option<String>,
+    /// Its namespace.
+    pub(super) place: Place,
     seated: Mutex<Seated>,
+    /// When somebody was last refused its key.
+    refused: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Seated {
     pub(super) endpoint: Endpoint,
+    pub(super) key: Option<String>,
+    /// Addresses on networks that it is not on: what somebody gave before us.
+    pub(super) reserved: Vec<(Id, Vec<IpAddr>)>,
     pub(super) hostname: Name,
     /// What its programs serve, by what it says.
     pub(super) exposed: Vec<v1::Expose>,
@@ -60,7 +74,24 @@ pub(super) struct More {
 
 impl Seat {
     pub(super) fn new(seated: Seated) -> Seat {
-        Seat { id: seated.endpoint.id, name: seated.endpoint.name.clone(), seated: Mutex::new(seated) }
+        Seat {
+            id: seated.endpoint.id,
+            name: seated.endpoint.name.clone(),
+            key: seated.key.clone(),
+            place: seated.endpoint.place,
+            seated: Mutex::new(seated),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// Another asked for the same key, and will soon ask for it to be taken away.
+    pub(super) fn refuse(&self) {
+        *held(&self.refused) = Some(Instant::now());
+    }
+
+    /// Whether whoever asks for it to be taken away is one who was refused it: once, and for a while.
+    pub(super) fn was_refused(&self) -> bool {
+        held(&self.refused).take().is_some_and(|at| at.elapsed() < REGRET)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Seated> {
@@ -73,6 +104,8 @@ impl Seated {
     pub(super) fn stopped(id: Id, name: Name) -> Seated {
         Seated {
             hostname: name.clone(),
+            key: None,
+            reserved: Vec::new(),
             endpoint: Endpoint {
                 id,
                 name,
@@ -123,6 +156,8 @@ impl Seated {
             antispoof: self.endpoint.guard == Guard::On,
             exposed: self.exposed.clone(),
             dns: self.dns.clone(),
+            key: self.key.clone(),
+            reserved: self.reserved.iter().map(|(network, ips)| (network.to_string(), ips.clone())).collect(),
             interfaces: staying.chain(leaving).collect(),
         }
     }
@@ -142,6 +177,7 @@ impl Seated {
             rate_out_bits_per_s: interface.rate_out.map(Rate::bits_per_second),
             aliases: more.aliases.iter().map(ToString::to_string).collect(),
             fixed: more.fixed,
+            inside: inside::record(&interface.inside),
             phase,
         }
     }
@@ -157,6 +193,12 @@ impl Seated {
                 published: record.published.iter().map(|text| published(text)).collect::<Result<_>>()?,
                 guard: guard(record.antispoof),
             },
+            key: record.key.clone(),
+            reserved: record
+                .reserved
+                .iter()
+                .map(|(network, ips)| Ok((network.parse()?, ips.clone())))
+                .collect::<Result<_>>()?,
             hostname: record.hostname.parse()?,
             exposed: record.exposed.clone(),
             dns: record.dns.clone(),
@@ -182,6 +224,7 @@ impl Seated {
                 gw_priority: known.gw_priority,
                 rate_in: known.rate_in_bits_per_s.map(Rate::new).transpose()?,
                 rate_out: known.rate_out_bits_per_s.map(Rate::new).transpose()?,
+                inside: inside::inside(&known.inside)?,
             };
             match known.phase {
                 Phase::Joining | Phase::Leaving => seated.leaving.push(interface),
@@ -235,6 +278,10 @@ impl Seated {
                     Some(network) => network.bridge.to_string(),
                     None => interface.port.to_string(),
                 },
+                bridge: network.map(|n| n.bridge.to_string()),
+                bridge_mac: network.map(|n| n.mac().to_string()),
+                routes: interface.inside.routes.iter().map(inside::view).collect(),
+                sysctls: interface.inside.sysctls.clone(),
             }
         };
         v1::Endpoint {
@@ -252,6 +299,7 @@ impl Seated {
             exposed: self.exposed.clone(),
             dns: None,
             labels: self.labels.clone(),
+            key: self.key.clone(),
             created_unix_ms: self.created_unix_ms,
         }
     }

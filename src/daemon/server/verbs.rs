@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::Shared;
 use super::answer::{json, nothing};
+use super::audience::Audience;
 use super::body::parse;
 use crate::manager::{Caller, version};
 
@@ -21,6 +22,7 @@ pub(super) struct Asked<'a> {
     pub(super) name: &'a str,
     pub(super) uri: &'a Uri,
     pub(super) body: &'a [u8],
+    pub(super) audience: &'a Audience,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,7 +40,7 @@ struct Since {
 }
 
 pub(super) fn run(verb: Verb, shared: &Shared, asked: Asked<'_>) -> Result<Response> {
-    let Asked { caller, name, uri, body } = asked;
+    let Asked { caller, name, uri, body, audience } = asked;
     let manager = &shared.manager;
     Ok(match verb {
         Verb::Version => json(&version()),
@@ -60,11 +62,19 @@ pub(super) fn run(verb: Verb, shared: &Shared, asked: Asked<'_>) -> Result<Respo
         Verb::Connect => json(&manager.connect(name, &parse(body)?, caller)?),
         Verb::Disconnect => json(&manager.disconnect(name, &parse::<v1::Disconnect>(body)?.network)?),
         Verb::ListEndpoints => json(&manager.endpoints()),
-        Verb::CreateEndpoint => json(&manager.create_endpoint(&parse(body)?, caller)?),
+        Verb::CreateEndpoint => {
+            let made = manager.create_endpoint(&parse(body)?, caller)?;
+            audience.tell(manager, &made);
+            json(&made)
+        }
         Verb::PlanEndpoint => json(&manager.plan_endpoint(&parse(body)?, caller)?),
         Verb::ShowEndpoint => json(&manager.endpoint(name)?),
         Verb::RemoveEndpoint => done(manager.remove_endpoint(name)?),
         Verb::StopEndpoint => json(&manager.stop_endpoint(name)?),
+        Verb::CheckEndpoint => json(&manager.look_at_endpoint(name, &parse(body)?, caller)?),
+        Verb::SweepEndpoints => json(&manager.sweep_endpoints(&parse(body)?)?),
+        Verb::UpdateEndpoint => json(&manager.update_endpoint(name, &parse(body)?, caller)?),
+        Verb::PrepareNetns => done(manager.prepare_netns(&parse(body)?, caller)?),
         Verb::Publish => json(&manager.publish(name, &parse(body)?)?),
         Verb::Unpublish => json(&manager.unpublish(name, &parse(body)?)?),
         Verb::ListPorts => json(&manager.ports()),

@@ -89,6 +89,12 @@ pub struct EndpointRecord {
     pub exposed: Vec<v1::Expose>,
     #[serde(default)]
     pub dns: v1::DnsWishes,
+    /// Its caller's own word for it.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Of a stopped one: addresses that somebody gave it before us, by network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserved: Vec<(String, Vec<IpAddr>)>,
     pub interfaces: Vec<InterfaceRecord>,
 }
 
@@ -123,6 +129,8 @@ pub struct InterfaceRecord {
     /// True where an address was asked for by number, and is kept while the endpoint is stopped.
     #[serde(default)]
     pub fixed: bool,
+    #[serde(default)]
+    pub inside: InsideRecord,
     pub phase: Phase,
 }
 
@@ -142,6 +150,22 @@ pub struct LeaseRecord {
     pub renew_ms: Option<u64>,
     pub rebind_ms: Option<u64>,
     pub expires_ms: Option<u64>,
+}
+
+/// What is set inside besides its addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsideRecord {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_default_route: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_route_metric: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<v1::OwnRoute>,
+    /// Addresses of others of its namespace on the same network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<IpAddr>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
 }
 
 fn yes() -> bool {

@@ -21,6 +21,8 @@ fn endpoint(name: &str) -> EndpointRecord {
         antispoof: true,
         exposed: Vec::new(),
         dns: bowline_api::v1::DnsWishes::default(),
+        key: None,
+        reserved: Vec::new(),
         interfaces: Vec::new(),
     }
 }

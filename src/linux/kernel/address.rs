@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use bowline_core::network::is_pair;
-use bowline_core::state::{Addr, Route};
+use bowline_core::state::{Addr, Route, Terms};
 use bowline_core::{Code, Error, Result};
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol};
-use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope};
 use nix::errno::Errno;
 use rtnetlink::{AddressMessageBuilder, RouteMessageBuilder};
 
@@ -41,7 +41,8 @@ pub(crate) fn add_route(socket: &mut Netlink, route: &Route, index: u32) -> Resu
         Ok(()) => return Ok(()),
         Err(e) if e.errno == Errno::EEXIST => {
             let same = |seen: SeenRoute| {
-                (seen.to == route.to && seen.table == u32::from(libc::RT_TABLE_MAIN)).then_some(seen.protocol)
+                let here = (seen.to, seen.terms.table, seen.terms.metric);
+                (here == (route.to, route.terms.table, route.terms.metric)).then_some(seen.protocol)
             };
             let there = all_routes(socket, same)?;
             if there.iter().any(|&protocol| protocol != PROTOCOL) {
@@ -158,7 +159,17 @@ fn message(route: &Route, index: u32) -> Result<RouteMessage> {
         None if route.to.is_ipv4() => message.scope(RouteScope::Link),
         None => message,
     };
-    Ok(message.build())
+    let Terms { metric, mtu, advmss, table, scope } = route.terms;
+    message = metric.into_iter().fold(message, RouteMessageBuilder::priority);
+    message = table.into_iter().fold(message, RouteMessageBuilder::table_id);
+    message = scope.into_iter().fold(message, |message, scope| message.scope(scope.into()));
+    let mut message = message.build();
+    let metrics = mtu.map(RouteMetric::Mtu).into_iter().chain(advmss.map(RouteMetric::Advmss));
+    let metrics: Vec<RouteMetric> = metrics.collect();
+    if !metrics.is_empty() {
+        message.attributes.push(RouteAttribute::Metrics(metrics));
+    }
+    Ok(message)
 }
 
 #[cfg(test)]

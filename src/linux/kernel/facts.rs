@@ -141,6 +141,7 @@ mod tests {
             table,
             protocol: 2,
             kind,
+            terms: Default::default(),
         };
         assert!(is_destination(&route("10.0.0.0/8", libc::RTN_UNICAST, 254)));
         assert!(is_destination(&route("10.0.0.0/8", libc::RTN_BLACKHOLE, 1000)));

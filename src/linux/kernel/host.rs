@@ -74,6 +74,10 @@ impl Host {
         self.place
     }
 
+    pub(crate) fn ns(&self) -> BorrowedFd<'_> {
+        self.ns.as_fd()
+    }
+
     /// Does this inside the namespace: here where this thread is in it, else on a thread born for it.
     pub(crate) fn enter<T: Send>(&self, body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         if netns::cookie_of_current()? == self.place { body() } else { netns::run(&self.ns, body)? }
@@ -107,10 +111,6 @@ impl Host {
 
     pub(super) fn nft_port(&self) -> Arc<AtomicU32> {
         self.nft_port.clone()
-    }
-
-    pub(super) fn ns(&self) -> BorrowedFd<'_> {
-        self.ns.as_fd()
     }
 
     pub(super) fn stems(&self) -> &Arc<Stems> {

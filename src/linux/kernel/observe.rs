@@ -38,8 +38,6 @@ const OF_CARD: &[(&str, &str)] = &[
     ("ipv6", "disable_ipv6"),
 ];
 
-const MAIN_TABLE: u32 = 254;
-
 pub(super) fn observe(kernel: &Kernel, scope: &Scope) -> Result<State> {
     match scope {
         Scope::Host(place) => {
@@ -47,7 +45,46 @@ pub(super) fn observe(kernel: &Kernel, scope: &Scope) -> Result<State> {
             of_host(&host)
         }
         Scope::Card(place, name) => of_card(kernel, *place, name),
+        Scope::Sysctls(place, paths) => {
+            let (place, paths) = (*place, paths.clone());
+            kernel.guest_at(place)?.run(move |_| {
+                let mut state = State::default();
+                paths.into_iter().try_for_each(|path| read(&mut state, place, path))?;
+                Ok(state)
+            })
+        }
+        Scope::Port(key) => {
+            let host = kernel.host_at(key.place).ok_or_else(|| super::apply::closed(key.place))?;
+            of_port(&host, key)
+        }
     }
+}
+
+/// A port, or where there is no link of that name, the stem of a card that hangs on one.
+fn of_port(host: &Host, key: &LinkKey) -> Result<State> {
+    let mut state = State::default();
+    host.route(|route| {
+        let Some(seen) = link::find(route, &key.name)? else {
+            let mut stems = host.stems().seen(route, host)?;
+            stems.retain(|(name, ..)| *name == key.name);
+            let parent = stems.first().and_then(|(.., seen)| seen.peer);
+            let parent = parent.map(|index| link::find_by_index(route, index)).transpose()?.flatten();
+            let parent = parent.and_then(|parent| Some((parent.index, parent.name?)));
+            let names = parent.iter().map(|(index, name)| (*index, name)).collect();
+            add_stems(&mut state, key.place, stems, &names);
+            return Ok(());
+        };
+        let Some(kind) = seen.our_kind(|_| None) else { return Ok(()) };
+        let on = seen.master.map(|index| link::find_by_index(route, index)).transpose()?.flatten();
+        let rate = rate::of(route, std::slice::from_ref(&seen))?.get(&seen.index).copied();
+        let vlans =
+            if on.as_ref().is_some_and(|on| on.filters_vlans) { port::vlans(route)? } else { Vec::new() };
+        let vlan = vlans.iter().find(|its| its.index == seen.index).map(|its| its.vlan).unwrap_or_default();
+        let link = as_link(&seen, kind, rate);
+        state.links.insert(key.clone(), Link { master: on.as_ref().and_then(as_master), vlan, ..link });
+        Ok(())
+    })?;
+    Ok(state)
 }
 
 fn of_host(host: &Host) -> Result<State> {
@@ -138,8 +175,8 @@ fn add_routes(state: &mut State, host: &Host, ours: &HashMap<u32, LinkKey>) -> R
     let routes = host.route(|route| {
         address::all_routes(route, |found| {
             let key = found.links.first().filter(|_| found.links.len() == 1).and_then(|i| shims.get(i))?;
-            let ours = found.protocol == PROTOCOL && found.table == MAIN_TABLE;
-            ours.then(|| Route { link: key.clone(), to: found.to, via: found.via })
+            let ours = found.protocol == PROTOCOL;
+            ours.then(|| Route { link: key.clone(), to: found.to, via: found.via, terms: found.terms })
         })
     })?;
     state.routes.extend(routes);
@@ -196,8 +233,8 @@ fn inside(route: &mut Netlink, place: Place, name: LinkName) -> Result<(State, O
     let addresses = address::all_addresses(route)?;
     add_addresses(&mut state, &addresses, &HashMap::from([(seen.index, key.clone())]));
     state.routes.extend(address::all_routes(route, |found| {
-        let ours = found.protocol == PROTOCOL && found.table == MAIN_TABLE && found.links == [seen.index];
-        ours.then(|| Route { link: key.clone(), to: found.to, via: found.via })
+        let ours = found.protocol == PROTOCOL && found.links == [seen.index];
+        ours.then(|| Route { link: key.clone(), to: found.to, via: found.via, terms: found.terms })
     })?);
     read_all(&mut state, &key, OF_CARD)?;
     let rate = rate::of(route, std::slice::from_ref(&seen))?.get(&seen.index).copied();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bowline_core::mac::Mac;
 use bowline_core::medium::{How, IpvlanFlag, IpvlanMode, MacvlanMode, VlanId};
 use bowline_core::name::LinkName;
-use bowline_core::state::Vlan;
+use bowline_core::state::{Terms, Vlan};
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{DecodeError, NLA_HEADER_SIZE, NlasIterator};
 
@@ -318,6 +318,8 @@ pub(crate) struct SeenRoute {
     pub(crate) protocol: u8,
     /// RTN_UNICAST, RTN_BLACKHOLE, …
     pub(crate) kind: u8,
+    /// Without what the kernel chooses where nothing is said.
+    pub(crate) terms: Terms,
 }
 
 impl SeenRoute {
@@ -331,6 +333,7 @@ impl SeenRoute {
             _ => return Ok(None),
         };
         let (mut to, mut via, mut links, mut table) = (any, None, Vec::new(), u32::from(header[4]));
+        let mut terms = Terms::default();
         for attribute in attributes(rest) {
             match attribute? {
                 (libc::RTA_DST, value) => to = address(value).unwrap_or(any),
@@ -340,13 +343,36 @@ impl SeenRoute {
                 (libc::RTA_OIF, value) => links.extend(number(value)),
                 (libc::RTA_MULTIPATH, value) => links.extend(hops(value)),
                 (libc::RTA_TABLE, value) => table = number(value).unwrap_or(table),
+                (libc::RTA_PRIORITY, value) => terms.metric = number(value),
+                (libc::RTA_METRICS, value) => {
+                    for metric in attributes(value) {
+                        match metric? {
+                            (RTAX_MTU, value) => terms.mtu = number(value),
+                            (RTAX_ADVMSS, value) => terms.advmss = number(value),
+                            _ => (),
+                        }
+                    }
+                }
                 _ => (),
             }
         }
+        let usual_metric = if any.is_ipv6() { IP6_RT_PRIO_USER } else { 0 };
+        let usual_scope =
+            if via.is_none() && any.is_ipv4() { libc::RT_SCOPE_LINK } else { libc::RT_SCOPE_UNIVERSE };
+        terms.metric = terms.metric.filter(|metric| *metric != usual_metric);
+        terms.table = Some(table).filter(|table| *table != u32::from(libc::RT_TABLE_MAIN));
+        terms.scope = Some(header[6]).filter(|scope| *scope != usual_scope);
         let to = IpNetwork::new(to, header[1]).ok();
-        Ok(to.map(|to| SeenRoute { to, via, links, table, protocol: header[5], kind: header[7] }))
+        Ok(to.map(|to| SeenRoute { to, via, links, table, protocol: header[5], kind: header[7], terms }))
     }
 }
+
+/// linux/rtnetlink.h
+const RTAX_MTU: u16 = 2;
+const RTAX_ADVMSS: u16 = 8;
+
+/// The metric of a route of IPv6 that names none (net/ip6_route.h).
+const IP6_RT_PRIO_USER: u32 = 1024;
 
 /// The links of a route with several hops: each is a length, flags, hops and an index, then attributes of its own.
 fn hops(mut bytes: &[u8]) -> Vec<u32> {

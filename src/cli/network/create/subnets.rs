@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use bowline_api::v1::{StaticRoute, SubnetSpec};
 use bowline_core::network::prefix;
+use bowline_core::range::Range;
 use bowline_core::{Code, Error, Result};
 
 /// Reads `router=10.9.0.2`.
@@ -55,11 +56,13 @@ pub(super) fn matched(
         }
     }
     for text in ranges {
-        let range = prefix(text).map_err(|error| Error {
-            code: Code::InvalidRange,
-            ..error.context(format!("--ip-range {text} is not usable"))
-        })?;
-        let at = home(range.network(), range.prefix())
+        let range: Range =
+            text.parse().map_err(|e: Error| e.context(format!("--ip-range {text} is not usable")))?;
+        let bits = match range {
+            Range::Prefix(net) => net.prefix(),
+            Range::Span { .. } => u8::MAX,
+        };
+        let at = home(range.first(), bits)
             .ok_or_else(|| no_home(Code::InvalidRange, "--ip-range", text.clone()))?;
         if specs[at].ip_range.replace(text.clone()).is_some() {
             return Err(twice("--ip-range", &specs[at].cidr));

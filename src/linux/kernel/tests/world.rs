@@ -122,7 +122,7 @@ impl World {
         let net = format!("10.9.{high}.{low}/24").parse().unwrap();
         state.addrs.insert(Addr { link: card.clone(), net });
         let via = Some("10.9.0.1".parse().unwrap());
-        state.routes.insert(Route { link: card, to: "0.0.0.0/0".parse().unwrap(), via });
+        state.routes.insert(Route::new(card, "0.0.0.0/0".parse().unwrap(), via));
         state.set_sysctl(container.place, format!("net/ipv6/conf/{CARD}/disable_ipv6"), "1");
         state
     }
@@ -138,8 +138,8 @@ impl World {
         state.addrs.insert(Addr { link: self.key(BRIDGE), net: "fd00:9::1/64".parse().unwrap() });
         state.addrs.insert(Addr { link: card.clone(), net: "fd00:9::2/64".parse().unwrap() });
         let via = Some("fd00:9::1".parse().unwrap());
-        state.routes.insert(Route { link: card.clone(), to: "::/0".parse().unwrap(), via });
-        state.routes.insert(Route { link: card, to: "fd00:8::/64".parse().unwrap(), via: None });
+        state.routes.insert(Route::new(card.clone(), "::/0".parse().unwrap(), via));
+        state.routes.insert(Route::new(card, "fd00:8::/64".parse().unwrap(), None));
     }
 }
 
