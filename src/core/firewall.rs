@@ -300,10 +300,14 @@ pub enum Match {
     Icmp6,
     /// `icmpv6 type N`
     Icmp6Type(u8),
-    /// `ether type ip udp sport N`
+    /// `meta protocol ip udp sport N`
     UdpFrom4(u16),
-    /// `ether type ip6 udp sport N`
+    /// `meta protocol ip6 udp sport N`
     UdpFrom6(u16),
+    /// `vlan id != 0`: it claims to be of a VLAN (IEEE 802.1Q), and not to have a priority only
+    Tagged,
+    /// `ether type 8021ad`: with the tag of a provider (IEEE 802.1ad)
+    TaggedOutside,
     /// `iifname . ether saddr . ip saddr @set`
     Sender4(Set),
     /// `iifname . ether saddr . ip6 saddr @set`

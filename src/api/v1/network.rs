@@ -32,7 +32,7 @@ pub struct CreateNetwork {
     /// The VLAN of members that do not say, on a bridge.
     #[serde(default)]
     pub vlan: Option<u16>,
-    /// The routing domain (VRF) that the bridge belongs to; made when missing.
+    /// The routing domain (VRF) that the bridge belongs to. It is refused: see docs/bridges.md.
     #[serde(default)]
     pub vrf: Option<String>,
     #[serde(default)]

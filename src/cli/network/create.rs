@@ -58,8 +58,8 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "NUMBER", help_heading = "Link")]
     vlan: Option<u16>,
 
-    /// The routing domain that the bridge belongs to; made when missing
-    #[arg(long, value_name = "NAME", help_heading = "Link")]
+    /// The routing domain that the bridge belongs to: refused, see docs/bridges.md
+    #[arg(long, value_name = "NAME", hide = true)]
     vrf: Option<String>,
 
     /// Who chooses members' addresses [default: pools]

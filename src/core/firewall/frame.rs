@@ -3,8 +3,8 @@
 use super::Match::{
     ArpClaim, ArpSender, Between, Established, FamilyPort, FamilyTo, ForeignTarget, From, FromLoopback4,
     FromLoopback6, FromNowhere, FromOthers, FromOutside, Icmp4, Icmp6, Icmp6Type, NeighbourDiscovery,
-    NotFrom, NotTo, Published, Sender4, Sender6, Service4, Service6, Source4, Source6, SourceBehind, To,
-    ToHost, ToLinkLocal6, ToLoopback4, ToLoopback6, UdpFrom4, UdpFrom6,
+    NotFrom, NotTo, Published, Sender4, Sender6, Service4, Service6, Source4, Source6, SourceBehind, Tagged,
+    TaggedOutside, To, ToHost, ToLinkLocal6, ToLoopback4, ToLoopback6, UdpFrom4, UdpFrom6,
 };
 use super::Verdict::{Accept, Drop, Jump, Masquerade, Translate};
 use super::{Base, Chain, ChainKind, Hook, Match, Rule, Set, Table, Verdict};
@@ -102,6 +102,9 @@ const REDIRECT: u8 = 137;
 /// What enters a bridge by a guarded port says the truth about its sender, and does not play router or DHCP server.
 const PORTS: &[Rule] = &[
     rule(&[NotFrom(Set::Guarded)], Accept),
+    // It would go on with its tag where the bridge is not ours, and leads to a trunk.
+    rule(&[Tagged], Drop),
+    rule(&[TaggedOutside], Drop),
     rule(&[UdpFrom4(DHCP_SERVER)], Drop),
     rule(&[Sender4(Set::Sources4)], Accept),
     rule(&[ArpSender(Set::Sources4), ArpClaim(Set::Sources4)], Accept),
@@ -166,6 +169,7 @@ mod unit {
             Service4(_) | Service6(_) | FamilyPort(_) | ForeignTarget(_) => false,
             ToHost | ToLoopback4 | ToLoopback6 | ToLinkLocal6 | Established | Published => false,
             NeighbourDiscovery | Icmp4 | Icmp6 | Icmp6Type(_) | UdpFrom4(_) | UdpFrom6(_) => false,
+            Tagged | TaggedOutside => false,
         }
     }
 
@@ -178,6 +182,7 @@ mod unit {
             Service4(_) | Service6(_) | FamilyPort(_) | ForeignTarget(_) => false,
             ToHost | ToLoopback4 | ToLoopback6 | ToLinkLocal6 | Established | Published => false,
             NeighbourDiscovery | Icmp4 | Icmp6 | Icmp6Type(_) | UdpFrom4(_) | UdpFrom6(_) => false,
+            Tagged | TaggedOutside => false,
         }
     }
 }

@@ -16,8 +16,11 @@ pub(super) const NFPROTO: Load = Load::meta(15, 1);
 pub(super) const TRANSPORT: Load = Load::meta(16, 1);
 /// What the frame carries, beneath a VLAN's tag too. What the frame's own header says there would be hidden by a tag of
 /// mere priority, which its receiver ignores.
-/// As it stands in the frame: of a tagged one, whose tag the kernel keeps beside it, that is the tag's.
-const ETHER_TYPE: Load = Load::link_header(12, 2);
+const ETHER_TYPE: Load = Load::meta(1, 2);
+/// As it stands in the frame: of a tagged one, that is the tag's.
+const FRAME_TYPE: Load = Load::link_header(12, 2);
+/// The tag itself: four bits of priority, then the VLAN.
+const TAG: Load = Load::link_header(14, 2);
 
 const ETHER_TARGET: Load = Load::link_header(0, 6);
 const ETHER_SOURCE: Load = Load::link_header(6, 6);
@@ -39,6 +42,8 @@ const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 const ETHER_IPV4: u16 = 0x0800;
 const ETHER_ARP: u16 = 0x0806;
+const ETHER_VLAN: u16 = 0x8100;
+const ETHER_OUTER_VLAN: u16 = 0x88a8;
 const ETHER_IPV6: u16 = 0x86dd;
 
 pub(super) const CT_STATE: u32 = 0;
@@ -145,6 +150,13 @@ impl Compiler<'_> {
                 self.transport6(UDP);
                 self.is(SOURCE_PORT, &port.to_be_bytes());
             }
+            Match::Tagged => {
+                self.is(FRAME_TYPE, &ETHER_VLAN.to_be_bytes());
+                expression::load(self.w, &[TAG]);
+                expression::mask(self.w, &[0x0f, 0xff]);
+                expression::differs(self.w, &[0, 0]);
+            }
+            Match::TaggedOutside => self.is(FRAME_TYPE, &ETHER_OUTER_VLAN.to_be_bytes()),
             Match::Sender4(set) => {
                 self.family(Family::V4);
                 self.is_in(set, &[CAME_BY, ETHER_SOURCE, SOURCE4]);

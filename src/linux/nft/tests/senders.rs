@@ -47,6 +47,14 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
     let icmp6 = |message: &[u8]| ether(to, ME, IPV6, &ipv6("fd01::2", "fd01::3", ICMPV6, message));
     vec![
         ("IPv4 of another", from4(ME, "10.1.0.9")),
+        ("IPv4 in a VLAN", tagged(&from4(ME, "10.1.0.2"), 5)),
+        ("IPv4 in a VLAN, with a priority", tagged(&from4(ME, "10.1.0.2"), 5 | 7 << 13)),
+        ("IPv4 in a provider's VLAN", {
+            let mut frame = tagged(&from4(ME, "10.1.0.2"), 5);
+            frame[12..14].copy_from_slice(&0x88a8_u16.to_be_bytes());
+            frame
+        }),
+        ("IPv6 in a VLAN", tagged(&from6(ME, "fd01::2"), 5)),
         ("IPv4 of the gateway", from4(ME, "10.1.0.1")),
         ("IPv4 by another MAC", from4(NOBODY, "10.1.0.2")),
         ("IPv4 by the neighbour's MAC", from4(NEIGHBOUR, "10.1.0.2")),
