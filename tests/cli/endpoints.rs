@@ -78,19 +78,20 @@ fn endpoints_are_connected_disconnected_and_removed() {
         &daemon,
         &format!("endpoint create web --netns {netns} --network front --ip 10.9.0.5 --mac 02:00:00:00:00:05"),
         &expect![[r#"
-            ! error[BWL-1303]: create endpoint web
-            !   cause: fd 4 of process 25021 is the host's own network namespace
-            [2]
-        "#]],
+        web
+        ! web: eth0 10.9.0.5/24 on front
+        [0]
+    "#]],
     );
     says(
         &daemon,
         &format!("endpoint create web --netns {netns}"),
         &expect![[r#"
-            ! error[BWL-1303]: create endpoint web
-            !   cause: fd 4 of process 25023 is the host's own network namespace
-            [2]
-        "#]],
+        ! error[BWL-1204]: create endpoint web
+        !   cause: endpoint web exists already
+        !   fix: choose another name, or remove it first: bowline rm web
+        [4]
+    "#]],
     );
     says(
         &daemon,
@@ -166,12 +167,11 @@ fn endpoints_are_connected_disconnected_and_removed() {
         &daemon,
         "endpoint rm web nobody",
         &expect![[r#"
-            ! error[BWL-1202]: there is no endpoint "web"
-            !   fix: see what there is: bowline endpoint ls
-            ! error[BWL-1202]: there is no endpoint "nobody"
-            !   fix: see what there is: bowline endpoint ls
-            [3]
-        "#]],
+        web
+        ! error[BWL-1202]: there is no endpoint "nobody"
+        !   fix: see what there is: bowline endpoint ls
+        [3]
+    "#]],
     );
     says(
         &daemon,
