@@ -6,6 +6,8 @@ mod chained;
 mod config;
 mod delegate;
 mod failure;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod host_local;
 pub mod install;
 mod json;

@@ -21,13 +21,14 @@ pub struct Spooled {
 /// Remembers that the endpoint of a key is to go. On disk before it returns.
 pub fn put(state_dir: &Path, key: &str) -> io::Result<PathBuf> {
     let folder = state_dir.join(FOLDER);
-    fs::create_dir_all(&folder)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let spooled =
         Spooled { key: key.to_string(), unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX) };
     let name = format!("{}-{}", now.as_nanos(), std::process::id());
     let (fresh, whole) = (folder.join(format!(".{name}")), folder.join(name));
-    let mut file = fs::File::create_new(&fresh)?;
+    let make = || fs::create_dir_all(&folder).and_then(|()| fs::File::create_new(&fresh));
+    // Between the two a daemon that just started may have taken the empty folder away.
+    let mut file = make().or_else(|_| make())?;
     file.write_all(&serde_json::to_vec(&spooled).expect("wire types have string keys only"))?;
     file.sync_all()?;
     fs::rename(&fresh, &whole)?;
@@ -54,4 +55,6 @@ fn swap((spooled, path): (Spooled, PathBuf)) -> (PathBuf, Spooled) {
 /// It was carried out. Where it cannot be taken away it is carried out again, which changes nothing.
 pub fn done(file: &Path) {
     drop(fs::remove_file(file));
+    // Only an empty one goes.
+    drop(file.parent().map(fs::remove_dir));
 }

@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use bowline_api::v1;
-use bowline_core::name::Name;
+use bowline_core::kernel::Facts;
+use bowline_core::name::{Id, LinkName, Name};
+use bowline_core::network::Network;
 use bowline_core::place::Place;
 use bowline_core::plan::diff;
+use bowline_core::state::LinkKey;
 use bowline_core::{Code, Context, Error, Result, driver};
 
 use super::Manager;
@@ -99,6 +102,26 @@ impl Manager {
         }
     }
 
+    /// The one that was asked for, or one made of the network's name that nobody has.
+    pub(super) fn name_of_bridge(
+        &self,
+        wish: &v1::CreateNetwork,
+        host: Place,
+        facts: &Facts,
+        (name, id): (&Name, Id),
+    ) -> Result<LinkName> {
+        let taken = |bridge: &LinkName| {
+            let owner = self.index.owner(&LinkKey::new(host, bridge.clone()));
+            facts.links.contains(bridge) || owner.is_some()
+        };
+        let Some(text) = &wish.bridge else {
+            let usual = Some(Network::bridge_name(name, id)).filter(|bridge| !taken(bridge));
+            return Ok(usual.unwrap_or_else(|| Network::bridge_name_by_id(name, id)));
+        };
+        let bridge = text.parse()?;
+        if taken(&bridge) { Err(link_exists(&bridge)) } else { Ok(bridge) }
+    }
+
     /// Adds the subnets that it does not have: those of an address that somebody else gave.
     fn grow(&self, keeper: &Keeper, wish: &v1::CreateNetwork) -> Result<()> {
         let mut sides = self.hosts.lock();
@@ -185,4 +208,11 @@ fn differs(kept: &Kept, wish: &v1::CreateNetwork) -> Option<String> {
     }
     let all: Vec<String> = network.subnets.iter().map(|s| s.net().to_string()).collect();
     Some(format!("its subnets are {}, or have other gateways or ranges than asked for", all.join(", ")))
+}
+
+/// A link that was there before is nobody's that we know of, and is not taken over.
+fn link_exists(bridge: &LinkName) -> Error {
+    Error::new(Code::LinkExists, format!("link {bridge} is there already"))
+        .because("it is not this network's bridge, and what is not ours is left alone")
+        .fix(format!("choose another name, or remove it when nobody needs it: ip link del {bridge}"))
 }

@@ -11,7 +11,7 @@ use bowline_core::name::{Id, LinkName, Name};
 use bowline_core::network::{Gateway, Gateways, Mtu, Network};
 use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
-use bowline_core::state::{LinkKey, State};
+use bowline_core::state::State;
 use bowline_core::{Code, Context, Error, Result, driver};
 
 use super::attach::among;
@@ -331,7 +331,7 @@ impl Manager {
                 (Medium::Direct(Direct { parent: Some(parent), .. }), _) => parent.link.clone(),
                 (Medium::Bridge(_), Some(theirs)) => theirs.name.clone(),
                 (Medium::Bridge(_) | Medium::Direct(_) | Medium::Pair, _) => {
-                    self.free_bridge_name(wish, &name, id, host, &facts)?
+                    self.name_of_bridge(wish, host, &facts, (&name, id))?
                 }
             },
             name,
@@ -365,31 +365,6 @@ impl Manager {
             }
         }
         Ok((kept, facts))
-    }
-
-    /// The one that is asked for, or one that nobody has.
-    fn free_bridge_name(
-        &self,
-        wish: &v1::CreateNetwork,
-        name: &Name,
-        id: Id,
-        host: Place,
-        facts: &Facts,
-    ) -> Result<LinkName> {
-        let taken = |bridge: &LinkName| {
-            let owner = self.index.owner(&LinkKey::new(host, bridge.clone()));
-            facts.links.contains(bridge) || owner.is_some()
-        };
-        match &wish.bridge {
-            Some(text) => {
-                let bridge = text.parse()?;
-                if taken(&bridge) { Err(link_exists(&bridge)) } else { Ok(bridge) }
-            }
-            None => {
-                let bridge = Network::bridge_name(name, id);
-                Ok(if taken(&bridge) { Network::bridge_name_by_id(name, id) } else { bridge })
-            }
-        }
     }
 
     pub(super) fn remove_empty(&self, keeper: &Keeper) -> Result<()> {
@@ -515,13 +490,6 @@ fn trusted(names: &[String]) -> Result<Vec<LinkName>> {
     let all: Vec<LinkName> = names.iter().map(|name| name.parse()).collect::<Result<_>>()?;
     let unique: BTreeSet<LinkName> = all.into_iter().collect();
     Ok(unique.into_iter().collect())
-}
-
-/// A link that was there before is nobody's that we know of, and is not taken over.
-fn link_exists(bridge: &LinkName) -> Error {
-    Error::new(Code::LinkExists, format!("link {bridge} is there already"))
-        .because("it is not this network's bridge, and what is not ours is left alone")
-        .fix(format!("choose another name, or remove it when nobody needs it: ip link del {bridge}"))
 }
 
 fn uplink_mtu(facts: &Facts) -> u32 {
