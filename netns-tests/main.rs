@@ -468,6 +468,8 @@ scenarios! {
     }
     dhcp {
         a_macvlan_member_has_what_a_server_gave,
+        a_member_of_their_bridge_has_what_a_server_gave,
+        ipv6_comes_by_advertisements,
         leases_are_renewed_also_by_the_next_daemon,
         a_lease_that_nobody_prolongs_ends,
         a_server_that_says_no_takes_the_address,

@@ -39,7 +39,6 @@ fn attach(api: &Client, name: &str) -> bowline_api::Result<Endpoint> {
 
 /// Everything that a lease can say, by dnsmasq.
 pub(super) fn a_member_has_what_a_server_gave(w: &World, network: &str) {
-    second_lan(w);
     let server = w.dnsmasq(
         "--domain=example.org --address=/nas.example.org/198.51.100.9 --dhcp-option=26,1400 \
          --dhcp-option=121,0.0.0.0/0,198.51.100.2,203.0.113.0/24,198.51.100.3",
@@ -80,11 +79,53 @@ pub(super) fn a_member_has_what_a_server_gave(w: &World, network: &str) {
     w.bowline("network disconnect lan db");
     eventually("the other too", || only_if(server.count("DHCPRELEASE", "") == 2, server.log()));
     server.stops();
-    no_second_lan(w);
 }
 
 pub(crate) fn a_macvlan_member_has_what_a_server_gave(w: &World) {
+    second_lan(w);
     a_member_has_what_a_server_gave(w, MACVLAN);
+    no_second_lan(w);
+}
+
+/// On a bridge of the administrator's, which has the link for a port.
+pub(crate) fn a_member_of_their_bridge_has_what_a_server_gave(w: &World) {
+    second_lan(w);
+    w.host().run("ip link add br-lan type bridge forward_delay 0");
+    w.host().run("ip link set lan0 master br-lan");
+    w.host().run("ip link set br-lan up");
+    a_member_has_what_a_server_gave(w, "network create lan --parent br-lan --ipam dhcp");
+
+    // Its senders are checked by its port there, the one address that it was given among them.
+    let server = w.dnsmasq("--dhcp-option=58,3 --dhcp-option=59,100");
+    let one = w.attach("one", "lan", "");
+    let at = address(w, one, "one");
+    assert_eq!(one.run("sysctl -n net.ipv6.conf.eth0.disable_ipv6").trim(), "1");
+    eventually("it is renewed", || only_if(server.count("DHCPACK", &at) > 1, server.log()));
+    one.run("ip addr add 198.51.100.77/24 dev eth0");
+    let stolen = one.tries("ping -n -q -c 1 -W 0.4 -I 198.51.100.77 198.51.100.2");
+    assert_ne!(stolen.code, 0, "{stolen}");
+    one.run("ip addr del 198.51.100.77/24 dev eth0");
+    one.reaches("198.51.100.2");
+    server.stops();
+    w.removes_everything();
+    w.host().run("ip link del br-lan");
+    no_second_lan(w);
+}
+
+/// Members make themselves addresses of what the link's router advertises.
+pub(crate) fn ipv6_comes_by_advertisements(w: &World) {
+    second_lan(w);
+    let server = w.dnsmasq("--enable-ra --dhcp-range=2001:db8:1::,ra-only,64,10m --ra-param=lan1,4,60");
+    w.bowline(MACVLAN);
+    let web = w.attach("web", "lan", "");
+    eventually("it has made itself an address", || {
+        let all = web.addresses("eth0");
+        only_if(all.iter().any(|address| address.starts_with("2001:db8:1:")), all)
+    });
+    web.reaches("2001:db8:1::2");
+    w.has_no_drift();
+    server.stops();
+    no_second_lan(w);
 }
 
 pub(crate) fn leases_are_renewed_also_by_the_next_daemon(w: &World) {

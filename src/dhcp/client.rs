@@ -174,7 +174,7 @@ impl Client {
         }
         match self.phase.clone() {
             Phase::Idle => Vec::new(),
-            Phase::Selecting => self.send(now, dice, self.discover(now), Heading::ToAll),
+            Phase::Selecting => self.send(now, dice, &self.discover(now), Heading::ToAll),
             Phase::Requesting(_) if self.tries >= MOST_REQUESTS => {
                 self.select(now, now, dice);
                 self.tick(now, dice)
@@ -188,7 +188,7 @@ impl Client {
             Phase::Rebooting(lease) => {
                 let mut message = self.message(Kind::Request, now);
                 put_address(&mut message, option::REQUESTED_ADDRESS, lease.address.ip());
-                self.send(now, dice, message, Heading::ToAll)
+                self.send(now, dice, &message, Heading::ToAll)
             }
             Phase::Bound(lease) => {
                 self.exchange(now, now, dice);
@@ -328,7 +328,7 @@ impl Client {
         put_address(&mut message, option::REQUESTED_ADDRESS, offer.address.ip());
         put_address(&mut message, option::SERVER, offer.server);
         self.phase = Phase::Requesting(offer.clone());
-        self.send(now, dice, message, Heading::ToAll)
+        self.send(now, dice, &message, Heading::ToAll)
     }
 
     /// From T1 on the server is asked, from T2 on any, and at the end it is over.
@@ -353,7 +353,7 @@ impl Client {
         vec![Act::Send(message.to_bytes(), heading)]
     }
 
-    fn send(&mut self, now: Duration, dice: u32, message: Message, heading: Heading) -> Vec<Act> {
+    fn send(&mut self, now: Duration, dice: u32, message: &Message, heading: Heading) -> Vec<Act> {
         let wait = (FIRST_WAIT * 2_u32.saturating_pow(self.tries)).min(LONGEST_WAIT);
         self.tries = (self.tries + 1).min(31);
         self.sent = now;

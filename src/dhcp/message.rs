@@ -175,7 +175,7 @@ impl Message {
     /// The option's value, where it is a list of addresses: none of it where it is something else.
     pub fn addresses(&self, code: u8) -> Vec<Ipv4Addr> {
         let value = self.options.get(&code).map_or(&[][..], Vec::as_slice);
-        if value.len() % 4 != 0 {
+        if !value.len().is_multiple_of(4) {
             return Vec::new();
         }
         value.chunks_exact(4).filter_map(address).collect()
