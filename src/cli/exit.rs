@@ -111,6 +111,9 @@ mod tests {
               2 BWL-1112 the port is not usable
               2 BWL-1113 the rate is not usable
               2 BWL-1114 the DNS setting is not usable
+              2 BWL-1115 the parent is not usable
+              2 BWL-1116 the VLAN is not usable
+              2 BWL-1117 the mode is not known
               3 BWL-1201 there is no such network
               3 BWL-1202 there is no such endpoint
               4 BWL-1203 the network exists already
@@ -127,6 +130,9 @@ mod tests {
               4 BWL-1214 the port is taken
               3 BWL-1215 the port is not published
               3 BWL-1216 the endpoint has no resolver
+              4 BWL-1217 the parent is in use
+              4 BWL-1218 the MAC address is taken
+            124 BWL-1219 no DHCP server gave an address
               2 BWL-1301 that is not a network namespace
               3 BWL-1302 the network namespace is gone
               2 BWL-1303 the network namespace is the host's own

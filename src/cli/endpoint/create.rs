@@ -149,13 +149,13 @@ mod tests {
         check(
             "create web --netns pid:1 --network front --ip 10.9.0.5 --alias api",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"front","interface":null,"ip":"10.9.0.5","ip6":null,"mac":null,"aliases":["api"],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"front","interface":null,"ip":"10.9.0.5","ip6":null,"mac":null,"vlan":null,"aliases":["api"],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
             ]],
         );
         check(
             "create web --netns /proc/1/ns/net --network a:ip6=fd00::5 --network b",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":"fd00::5","mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":"fd00::5","mac":null,"vlan":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"vlan":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
             ]],
         );
         check(
@@ -165,7 +165,7 @@ mod tests {
         check(
             "create web --netns web --network a --network b:rate-in=1mbit --rate-in 10mbit --rate-out 500k",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":10000000,"rate_out_bits_per_s":500000,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":1000000,"rate_out_bits_per_s":500000,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":null,"networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"vlan":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":10000000,"rate_out_bits_per_s":500000,"netns":null},{"network":"b","interface":null,"ip":null,"ip6":null,"mac":null,"vlan":null,"aliases":[],"gw_priority":0,"rate_in_bits_per_s":1000000,"rate_out_bits_per_s":500000,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{}}"#
             ]],
         );
         check(
@@ -191,7 +191,7 @@ mod tests {
         check(
             "create web --netns /x --network a --gw-priority -1 --hostname h --label k=v",
             &expect![[
-                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":"h","networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"aliases":[],"gw_priority":-1,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{"k":"v"}}"#
+                r#"{"name":"web","netns":{"fd":3,"path":null},"hostname":"h","networks":[{"network":"a","interface":null,"ip":null,"ip6":null,"mac":null,"vlan":null,"aliases":[],"gw_priority":-1,"rate_in_bits_per_s":null,"rate_out_bits_per_s":null,"netns":null}],"publish":[],"expose":[],"publish_all":false,"dns":{"servers":[],"search":[],"options":[],"links":[]},"antispoof":true,"labels":{"k":"v"}}"#
             ]],
         );
     }

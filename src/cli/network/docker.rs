@@ -213,6 +213,7 @@ mod tests {
                   "id": "0123456789abcdef0011223344556677",
                   "name": "front",
                   "driver": "bridge",
+                  "ipam": "pools",
                   "subnets": [
                     {
                       "cidr": "10.9.0.0/24",

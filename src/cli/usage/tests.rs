@@ -121,10 +121,10 @@ fn a_slip_of_the_finger_gets_the_nearest_flag_or_verb() {
 #[test]
 fn values_that_cannot_be_are_named() {
     check(
-        "bowline network create x -d macvlan",
+        "bowline network create x -d overlay",
         &expect![[r#"
-        error: invalid value 'macvlan' for '--driver <DRIVER>'
-          [possible values: bridge]
+        error: invalid value 'overlay' for '--driver <DRIVER>'
+          [possible values: bridge, macvlan, ipvlan, p2p]
 
         For more information, try '--help'.
     "#]],
