@@ -43,7 +43,7 @@ build-needs:
 
 # The witnesses: everything that looks at the kernel without asking bowline.
 test-needs: build-needs
-	@for tool in ip nft iptables ping python3 curl nsenter unshare setpriv dbus-daemon dig dnsmasq; do \
+	@for tool in ip nft iptables ping python3 curl nsenter unshare setpriv dbus-daemon dig dnsmasq /usr/lib/cni/bridge; do \
 	  command -v $$tool >/dev/null || missing=1; \
 	done; test -z "$$missing" || { apt-get update -q && $(APT) iproute2 nftables iptables iputils-ping python3 curl util-linux dbus bind9-dnsutils dnsmasq-base; }
 

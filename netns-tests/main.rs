@@ -45,6 +45,27 @@ scenarios! {
         two_attachments_of_one_container_are_independent,
         what_is_untied_while_the_daemon_is_away_is_gone_when_it_is_back,
     }
+    cni_reference {
+        the_same_lists_have_the_same_results,
+        addresses_are_given_as_the_reference_gives_them,
+        chained_plugins_change_the_result_alike,
+        the_same_list_connects_alike,
+        a_del_without_a_namespace_leaves_nothing,
+    }
+    cni_adversity {
+        blind_and_repeated_deletes_succeed,
+        nothing_of_an_earlier_boot_is_in_the_way,
+        a_refused_duplicate_and_its_cleanup_spare_the_first,
+        two_attachments_of_a_container_are_independent,
+        a_caller_that_dies_before_the_answer_leaves_nothing,
+        a_caller_that_is_killed_at_any_time_leaves_nothing,
+        without_a_daemon,
+        a_daemon_that_dies_at_every_call_of_add,
+        only_a_list_says_who_is_valid,
+        a_full_pool_is_no_fault_of_the_network,
+        a_hundred_add_at_once,
+        nonsense_is_refused_and_changes_nothing,
+    }
     families {
         two_families,
         ipv6_alone,

@@ -6,6 +6,8 @@ pub(crate) mod attach;
 pub(crate) mod bridge_vlans;
 pub(crate) mod catalogue;
 pub(crate) mod cni;
+pub(crate) mod cni_adversity;
+pub(crate) mod cni_reference;
 pub(crate) mod coexist;
 pub(crate) mod crash;
 pub(crate) mod dhcp;

@@ -2,6 +2,7 @@
 //! The story acts through `bowline`; what came of it is asked of `ip`, `nft`, `ping` and peers that know nothing of it.
 
 pub(crate) mod background;
+pub(crate) mod cni;
 pub(crate) mod daemon;
 pub(crate) mod dhcp;
 pub(crate) mod dns;
@@ -166,6 +167,15 @@ impl World {
     #[track_caller]
     pub(crate) fn open_files(&self) -> BTreeMap<String, usize> {
         self.daemon.borrow().as_ref().expect("the daemon runs").files()
+    }
+
+    /// While the daemon answers nobody.
+    #[track_caller]
+    pub(crate) fn frozen<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.daemon.borrow().as_ref().expect("the daemon runs").freezes();
+        let acted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+        self.daemon.borrow().as_ref().expect("the daemon runs").goes_on();
+        acted.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     pub(crate) fn daemon_runs(&self) -> bool {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bowline_bench::{attach, direct, dns, scale};
+use bowline_bench::{attach, cni, direct, dns, scale};
 use bowline_cli::{
     BenchArgs, BenchCommand, CniInstall, CniMigrate, ConfigArgs, DaemonArgs, LogFormat, Outer, Session,
 };
@@ -281,6 +281,16 @@ fn bench(args: &BenchArgs, session: &Session) -> Result<u8> {
                 ..usual
             };
             scale::run(options, &tell)?
+        }
+        BenchCommand::Cni { quick, containers, callers, rounds, ref reference } => {
+            let usual = if quick { cni::Options::quick() } else { cni::Options::full() };
+            let options = cni::Options {
+                containers: containers.map_or(usual.containers, usize::from),
+                callers: callers.map_or(usual.callers, usize::from),
+                rounds: rounds.map_or(usual.rounds, usize::from),
+                reference: reference.clone().unwrap_or(usual.reference),
+            };
+            cni::run(&options, &tell)?
         }
         BenchCommand::Dns { ref parts, quick, rounds } => {
             let usual = if quick { dns::Options::quick() } else { dns::Options::full() };

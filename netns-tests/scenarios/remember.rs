@@ -28,7 +28,7 @@ pub(crate) fn a_fixed_address_waits_for_its_stopped_endpoint(w: &World) {
 }
 
 /// What a reboot takes: every namespace, every link of ours, the table, /run, and the boot's own name.
-fn reboots(w: &World) {
+pub(crate) fn reboots(w: &World) {
     w.stop();
     w.kill_keepers();
     w.host().shell(
@@ -47,7 +47,7 @@ fn reboots(w: &World) {
 }
 
 /// Undoes the last thing that [`reboots`] leaves behind.
-fn wakes_up(w: &World) {
+pub(crate) fn wakes_up(w: &World) {
     w.removes_everything();
     w.host().run("umount /proc/sys/kernel/random/boot_id");
 }

@@ -44,6 +44,22 @@ impl Daemon {
         matches!(self.keeper.try_wait(), Ok(None))
     }
 
+    /// It answers nobody until it is let go on.
+    pub(crate) fn freezes(&self) {
+        self.signal("STOP", self.pid);
+    }
+
+    /// Whoever waits for it out here stopped as it did, and goes on with it.
+    pub(crate) fn goes_on(&self) {
+        self.signal("CONT", self.pid);
+        self.signal("CONT", self.keeper.id());
+    }
+
+    fn signal(&self, signal: &str, pid: u32) {
+        let sent = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "could not send SIG{signal} to {pid}");
+    }
+
     /// Sends a signal and waits for the end: the exit code as a shell has it.
     pub(crate) fn end(mut self, signal: &str) -> i32 {
         use std::os::unix::process::ExitStatusExt;

@@ -2,6 +2,7 @@
 //! Everything happens in namespaces made for it: the machine's own network is not touched.
 
 pub mod attach;
+pub mod cni;
 pub mod direct;
 pub mod dns;
 pub mod figure;

@@ -334,6 +334,28 @@ pub enum BenchCommand {
         #[arg(long, value_name = "N")]
         endpoints: Option<usize>,
     },
+    /// How long a CNI runtime waits, beside the reference plugins
+    Cni {
+        /// A short run, for a first impression
+        #[arg(long)]
+        quick: bool,
+
+        /// Containers to connect
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(10..=8000))]
+        containers: Option<u16>,
+
+        /// Callers that call at the same time
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+        callers: Option<u16>,
+
+        /// How often each side has its turn
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        rounds: Option<u16>,
+
+        /// Where the reference plugins are [default: /usr/lib/cni]
+        #[arg(long, value_name = "DIR")]
+        reference: Option<PathBuf>,
+    },
     /// How fast names are answered, beside NSD and aardvark-dns, under a flood and over a restart
     Dns {
         /// Only these parts; all of them if none is named
