@@ -189,7 +189,8 @@ impl Manager {
     /// All of them, as at the start or at an audit.
     pub(super) fn look_at_all_parents(&self) -> bool {
         let places: BTreeSet<Place> = self.index.networks().iter().map(|keeper| keeper.host).collect();
-        places.into_iter().fold(false, |back, place| self.look_at_parents(place, None) || back)
+        // Every one of them, whatever the first said.
+        places.into_iter().filter(|place| self.look_at_parents(*place, None)).count() > 0
     }
 
     /// While nobody looked, a parent may have got another name. Cards that hang on it tell.

@@ -84,9 +84,10 @@ impl Manager {
         // Of what is followed all is known again after a look at everything, but not before.
         let back = match everything {
             true => self.look_at_all_parents(),
-            false => parents
-                .iter()
-                .fold(false, |back, key| self.look_at_parents(key.place, Some(&key.name)) || back),
+            false => {
+                let back = |key: &&LinkKey| self.look_at_parents(key.place, Some(&key.name));
+                parents.iter().filter(back).count() > 0
+            }
         };
         if back || everything || bridges.iter().any(|bridge| self.differs(bridge)) {
             self.heal_everything();
