@@ -1,5 +1,5 @@
 //! The privileged tier: the real binary on the real kernel, every scenario on a machine of its own, many at once.
-//! All of them are on this page. What this kernel lacks is told in a guest; what cannot be told there either is shown as
+//! They are listed here, and in list/. What this kernel lacks is told in a guest; what cannot be told there either is shown as
 //! ignored, never as passed.
 
 #![allow(clippy::unwrap_used, reason = "this program is nothing but a test")]
@@ -10,6 +10,7 @@ mod patience;
 mod runner;
 #[macro_use]
 mod scenario;
+mod list;
 mod scenarios;
 mod vm;
 mod world;
@@ -168,52 +169,9 @@ scenarios! {
         made_up_senders_take_no_room_in_the_hosts_table,
         unanswered_flows_of_one_leave_room_for_others,
     }
-    their_bridge {
-        members_are_on_the_lan,
-        without_a_gateway_nothing_leads_on,
-        the_bridge_stays_as_it_is,
-        forged_senders_do_not_get_there,
-        members_kept_apart_reach_the_lan_only,
-        ports_lead_there_where_the_host_does,
-        a_member_of_both_kinds_is_reached_by_both,
-        what_cannot_be_there_is_refused,
-        members_without_addresses_of_ours,
-        a_bridge_that_goes_is_named_and_one_that_comes_back_is_used,
-        a_namespace_that_goes_leaves_nothing,
-        at_every_call_of_attach,
-        at_every_call_of_detach,
-    }
-    pairs {
-        two_members_reach_each_other_and_nobody_else,
-        a_third_is_refused_and_one_that_leaves_makes_room,
-        nothing_of_the_host_is_on_the_wire,
-        sizes_rates_and_subnets_are_as_asked,
-        what_means_nothing_to_a_wire_is_refused,
-        an_end_that_goes_leaves_the_other_waiting,
-        at_every_call_of_attach,
-        at_every_call_of_detach,
-    }
-    #[needs(VlanFiltering)]
-    bridge_vlans {
-        members_of_one_vlan_reach_each_other_and_the_gateway,
-        members_of_another_vlan_reach_their_own_only,
-        no_tag_leads_into_another_vlan,
-        vlans_are_put_right,
-        numbers_and_bridges_that_do_not_fit_are_refused,
-        #[needs(Vlan8021q)] a_trunk_of_others_is_left_as_it_is,
-        at_every_call_of_attach,
-    }
     matrix {
         everybody_reaches_whom_they_should,
         it_sees_every_door_that_was_opened,
-    }
-    uplink {
-        members_leave_under_the_hosts_address,
-        members_keep_their_addresses_where_asked,
-        the_size_of_packets_follows_the_uplink,
-        the_size_of_packets_is_as_asked,
-        #[needs(Vlan8021q)] members_leave_and_are_reached_by_a_tagged_uplink,
-        #[needs(Wireguard)] the_size_of_packets_follows_a_tunnel,
     }
     links {
         members_learn_the_routes_of_their_network,
@@ -323,119 +281,6 @@ scenarios! {
         twenty_at_once,
         the_command_inherits_nothing_but_its_streams,
     }
-    names {
-        all_that_an_endpoint_is_called_leads_to_it,
-        an_alias_of_many_leads_to_all_of_them_in_turn,
-        only_names_of_ones_own_networks_are_known,
-        an_address_on_a_shared_network_comes_first,
-        links_are_names_of_ones_own,
-        names_and_networks_may_have_dots,
-        a_change_is_seen_by_the_very_next_query,
-        the_first_question_of_an_endpoint_is_answered,
-        what_is_stopped_or_gone_has_no_name_and_leaves_it_to_others,
-        a_removed_network_takes_its_names_along,
-        commands_find_each_other,
-    }
-    answers {
-        owned_names_are_answered_with_authority,
-        nothing_of_that_kind_is_not_nobody,
-        addresses_have_names,
-        declared_ports_are_services,
-        what_does_not_fit_a_datagram_comes_by_tcp,
-        tcp_takes_many_questions_at_once,
-        #[cold] the_time_to_live_is_configured,
-        localhost_is_everybodys_own,
-    }
-    resolver {
-        port_53_is_the_containers_own,
-        no_connection_is_tracked,
-        no_port_and_no_sender_is_in_the_way,
-        it_comes_and_goes_with_the_networks_and_leaves_nothing,
-        a_network_without_names_has_no_resolver,
-        ipv6_alone_has_one_too,
-        a_member_of_many_networks_has_one,
-        two_endpoints_in_one_namespace_share_it,
-        who_has_no_names_leaves_the_others_theirs,
-        one_that_was_let_go_of_is_made_again,
-        answers_that_travel_together_arrive_each_for_itself,
-    }
-    resolv_conf {
-        the_file_says_what_the_host_says_or_was_asked_for,
-        search_domains_lead_to_names_of_ours,
-        a_file_that_was_there_is_left_alone,
-        what_was_written_over_ours_is_left_alone,
-        nothing_is_smuggled_into_it,
-    }
-    forwarding {
-        the_hosts_servers_are_asked_from_the_host,
-        servers_on_the_hosts_loopback_are_reached,
-        servers_are_reached_by_ipv6,
-        own_servers_are_asked_from_inside,
-        #[cold] configured_servers_are_asked_instead_of_the_hosts,
-        #[cold] a_resolver_does_not_ask_itself,
-        options_of_a_query_pass_as_they_are,
-        every_question_has_a_port_and_an_id_of_its_own,
-        what_is_no_answer_to_the_question_is_not_believed,
-        long_answers_come_by_tcp,
-        #[cold] a_server_that_cannot_tell_is_not_the_last,
-        #[cold] #[timed] a_dead_server_is_waited_for_once,
-        #[cold] where_all_are_dead_it_is_said_within_two_seconds,
-    }
-    remembering {
-        answers_are_kept_as_long_as_they_hold,
-        that_something_is_not_there_is_kept_too,
-        what_is_flushed_is_asked_again,
-        what_one_was_told_is_not_told_to_another,
-        an_internal_network_asks_nobody,
-        a_second_network_opens_and_closes_the_way_at_once,
-        names_of_ours_are_asked_of_nobody_else,
-    }
-    following {
-        #[cold] a_file_that_is_written_anew,
-        #[cold] a_link_that_is_turned,
-        #[cold] a_directory_that_is_exchanged,
-        #[cold] a_file_that_is_mounted_over,
-        #[cold] a_file_that_says_nothing_changes_nothing,
-        #[cold] what_was_written_while_the_daemon_was_away_holds,
-    }
-    dns_verbs {
-        names_are_listed,
-        what_an_endpoint_is_answered_can_be_seen_from_outside,
-        what_was_asked_is_logged,
-        no_name_speaks_to_a_terminal,
-        flushing_says_how_much_was_forgotten,
-    }
-    dns_faults {
-        #[timed] no_question_is_lost_by_a_restart,
-        #[timed] no_question_is_lost_by_a_crash,
-        #[timed] questions_wait_for_a_daemon_that_is_late,
-        #[timed] whoever_keeps_the_sockets_may_die,
-        what_was_asked_for_outlives_the_daemon,
-        no_question_is_lost_by_changes,
-        no_file_is_kept_of_what_went,
-        what_a_container_did_to_its_resolver_is_mended_by_a_repair,
-        sockets_that_a_container_destroyed_are_made_again,
-        no_question_is_lost_that_waits_for_a_server,
-    }
-    dns_namespaces {
-        a_namespace_that_goes_is_not_held,
-        a_namespace_that_goes_while_the_daemon_is_away_is_not_held,
-        who_is_left_in_a_namespace_without_a_name_still_asks,
-        a_namespace_of_a_process_goes_with_it,
-        a_namespace_that_is_mounted_elsewhere_goes_with_that,
-    }
-    dns_limits {
-        #[timed] ten_thousand_idle_connections_disturb_nobody,
-        #[timed] slow_talkers_disturb_nobody_and_are_cut_off,
-        #[timed] a_flood_leaves_others_their_share,
-        names_that_cannot_be_asked_for_are_refused,
-    }
-    dns_nonsense {
-        datagrams_of_every_kind,
-        streams_of_every_kind,
-        #[timed] nonsense_costs_little_and_ends,
-        no_loop_can_be_begun,
-    }
     doctor {
         a_healthy_host_is_well_and_stays_as_it_is,
         what_the_kernel_has_is_what_others_find,
@@ -444,74 +289,6 @@ scenarios! {
         a_network_that_is_wider_than_the_uplink,
         #[cold] without_a_daemon_it_looks_itself,
         nobody_sees_what_nobody_may,
-    }
-    direct {
-        a_member_gets_a_card_on_the_lan,
-        a_member_runs_and_goes,
-        each_mode_reaches_whom_it_should,
-        addresses_are_nobody_elses,
-        several_networks_over_one_parent,
-        an_internal_network_leads_nowhere,
-        the_host_reaches_members_where_it_is_let,
-        fifty_at_once,
-        a_restart_disturbs_nobody,
-        a_namespace_that_went_without_a_word,
-        a_card_that_its_container_deleted,
-        cards_of_others_are_left_alone,
-        a_card_without_its_mark_still_goes,
-    }
-    direct_parents {
-        the_size_of_packets_follows,
-        it_goes_down_and_comes_back_up,
-        it_is_deleted_and_made_again,
-        it_is_renamed,
-        it_is_moved_away_and_comes_back,
-    }
-    direct_refusals {
-        what_is_no_parent,
-        what_a_member_cannot_have,
-    }
-    direct_crashes {
-        at_every_call_of_attach,
-        at_every_call_of_detach,
-        at_every_call_of_network_create,
-        at_every_call_of_internal_network_create,
-        at_every_call_of_network_rm,
-    }
-    #[needs(Ipvlan)]
-    ipvlan {
-        l2_is_on_the_lan,
-        l2_private_keeps_members_apart,
-        l3_is_routed_by_the_parent,
-        the_host_reaches_members_where_it_is_let,
-        who_has_the_parent_is_named,
-        its_parent_comes_back,
-    }
-    dhcp {
-        a_macvlan_member_has_what_a_server_gave,
-        a_member_of_their_bridge_has_what_a_server_gave,
-        ipv6_comes_by_advertisements,
-        leases_are_renewed_also_by_the_next_daemon,
-        a_lease_that_nobody_prolongs_ends,
-        a_server_that_says_no_takes_the_address,
-        what_is_no_answer_is_not_believed,
-        an_address_that_a_neighbour_has_is_declined,
-        without_a_server_an_attach_fails_and_leaves_nothing,
-        who_waits_can_be_taken_away,
-        a_card_made_again_keeps_its_lease,
-        twenty_at_once,
-        what_cannot_be_is_refused,
-        at_every_call_of_attach,
-    }
-    #[needs(Ipvlan)]
-    dhcp_ipvlan {
-        members_have_what_a_server_gave,
-    }
-    #[needs(Vlan8021q)]
-    vlan_parents {
-        it_is_made_shared_and_removed,
-        one_that_is_there_stays,
-        it_is_healed,
     }
     refusals {
         what_is_no_namespace,
@@ -531,7 +308,8 @@ scenarios! {
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let scenarios = || SCENARIOS.iter().copied().flatten();
+    let lists = [SCENARIOS, list::media::SCENARIOS, list::names::SCENARIOS];
+    let scenarios = || lists.into_iter().flatten().copied().flatten();
     match args.first().map(String::as_str) {
         Some("witness") => world::witness::main(&args[1..]),
         Some("station") => matrix::station::main(&args[1..]),

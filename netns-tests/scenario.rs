@@ -56,12 +56,12 @@ impl Scenario {
     }
 }
 
-/// The list of all stories, by groups, which are modules of `scenarios`. A group's needs are those of each of its stories.
+/// A list of stories, by groups, which are modules of `scenarios`. A group's needs are those of each of its stories.
 macro_rules! scenarios {
     ($($(#[needs($($all:ident),+)])? $group:ident {
         $($(#[$mark:ident $(($($need:ident),+))?])* $name:ident,)*
     })*) => {
-        const SCENARIOS: &[&[Scenario]] = &[$({
+        pub(crate) const SCENARIOS: &[&[Scenario]] = &[$({
             const NEEDS: &[Need] = &[$($(Need::$all),+)?];
             &[$(
                 Scenario::new(concat!(stringify!($group), "::", stringify!($name)), NEEDS, scenarios::$group::$name)

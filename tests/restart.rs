@@ -5,6 +5,7 @@ mod refused;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::sync::Mutex;
@@ -89,10 +90,13 @@ fn an_endpoint_whose_namespace_cannot_be_found_again_is_released_with_its_addres
     let client = daemon.client();
     daemon.network("front", "10.9.0.0/24");
     let mut lost = endpoint("lost", &["front"]);
-    lost.netns = Netns { fd: Some(7), path: None };
+    // Two files are two namespaces to a rehearsal.
+    let files = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
+    let fd = |at: usize| u32::try_from(files[at].as_raw_fd()).ok();
+    lost.netns = Netns { fd: fd(0), path: None };
     client.create_endpoint(&lost).unwrap();
     lost.name = "kept".to_string();
-    lost.netns.fd = Some(8);
+    lost.netns.fd = fd(1);
     lost.networks = vec![Join { ip: Some([10, 9, 0, 9].into()), ..join("front") }];
     client.create_endpoint(&lost).unwrap();
 

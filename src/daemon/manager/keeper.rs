@@ -1,5 +1,7 @@
 //! A keeper holds the truth about one network: what it is, who has which of its addresses, who is on it.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,6 +22,8 @@ use bowline_core::{Code, Error, Result, driver};
 use bowline_dns::zone::Zone;
 use ipnetwork::IpNetwork;
 
+pub(super) use self::words::{gateway, isolation, neighbours};
+use self::words::{gateway_view, isolation_view, routes_view};
 use super::direct::Below;
 use super::lease::Asking;
 use super::{held, medium};
@@ -468,48 +472,6 @@ pub(super) fn static_routes(wishes: &[v1::StaticRoute], subnets: &[Subnet]) -> R
         Ok(StaticRoute { to, via: wish.via })
     };
     wishes.iter().map(check).collect()
-}
-
-pub(super) fn isolation(wire: v1::Isolation) -> Isolation {
-    match wire {
-        v1::Isolation::Open => Isolation::Open,
-        v1::Isolation::Published => Isolation::Published,
-        v1::Isolation::Strict => Isolation::Strict,
-    }
-}
-
-fn isolation_view(isolation: Isolation) -> v1::Isolation {
-    match isolation {
-        Isolation::Open => v1::Isolation::Open,
-        Isolation::Published => v1::Isolation::Published,
-        Isolation::Strict => v1::Isolation::Strict,
-    }
-}
-
-pub(super) fn gateway(wire: v1::GatewayMode) -> Gateway {
-    match wire {
-        v1::GatewayMode::Nat => Gateway::Nat,
-        v1::GatewayMode::NatUnprotected => Gateway::Unprotected,
-        v1::GatewayMode::Routed => Gateway::Routed,
-        v1::GatewayMode::Isolated => Gateway::Isolated,
-    }
-}
-
-fn gateway_view(gateway: Gateway) -> v1::GatewayMode {
-    match gateway {
-        Gateway::Nat => v1::GatewayMode::Nat,
-        Gateway::Unprotected => v1::GatewayMode::NatUnprotected,
-        Gateway::Routed => v1::GatewayMode::Routed,
-        Gateway::Isolated => v1::GatewayMode::Isolated,
-    }
-}
-
-pub(super) fn neighbours(icc: bool) -> Neighbours {
-    if icc { Neighbours::Open } else { Neighbours::Isolated }
-}
-
-fn routes_view(routes: &[StaticRoute]) -> Vec<v1::StaticRoute> {
-    routes.iter().map(|r| v1::StaticRoute { to: r.to.to_string(), via: r.via }).collect()
 }
 
 fn with_prefix(address: IpAddr, subnet: &Subnet) -> IpNetwork {

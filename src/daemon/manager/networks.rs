@@ -1,24 +1,27 @@
 //! The verbs of networks.
 
+mod wish;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
 use bowline_api::v1::{self, EventKind};
-use bowline_core::family::Family;
 use bowline_core::kernel::Facts;
 use bowline_core::medium::{Direct, Medium};
-use bowline_core::name::{Id, LinkName, Name};
+use bowline_core::name::{Id, Name};
 use bowline_core::network::{Gateway, Gateways, Mtu, Network};
 use bowline_core::place::Place;
 use bowline_core::plan::{Change, diff};
 use bowline_core::state::State;
 use bowline_core::{Code, Context, Error, Result, driver};
 
+pub(super) use self::wish::gateways;
+use self::wish::{builtin, super_packets, trusted, updated, uplink_mtu};
 use super::attach::among;
 use super::direct::{self, Below};
 use super::endpoints::{Caller, door};
 use super::hosts::Side;
-use super::keeper::{Keeper, Kept, gateway, isolation, neighbours, static_routes};
+use super::keeper::{Keeper, Kept, isolation, neighbours, static_routes};
 use super::relay::Beside;
 use super::seat::{Seat, Seated, wanted};
 use super::{Manager, known, lease, medium, now_unix_ms};
@@ -450,95 +453,4 @@ fn records(
     let places: BTreeSet<Place> = steps.iter().map(Change::place).collect();
     let changed = seated.iter().filter(|s| places.contains(&s.endpoint.place));
     changed.map(|s| (s.endpoint.id, Some(EndpointRecord { unsettled, ..s.record(&[]) }))).collect()
-}
-
-fn updated(old: &Network, wish: &v1::UpdateNetwork) -> Result<Network> {
-    let mut new = old.clone();
-    if let Some(internal) = wish.internal {
-        new.internal = internal;
-    }
-    if let Some(wire) = wish.isolation {
-        new.isolation = isolation(wire);
-    }
-    if let Some(icc) = wish.icc {
-        new.neighbours = neighbours(icc);
-    }
-    if let Some(masquerade) = wish.masquerade {
-        new.masquerade = masquerade;
-    }
-    if let Some(wire) = &wish.trusted_interfaces {
-        new.trusted = trusted(wire)?;
-    }
-    if let Some(bytes) = wish.mtu_bytes {
-        new.mtu = Mtu::new(bytes, new.has_ipv6())?;
-    }
-    Ok(new)
-}
-
-pub(super) fn gateways(wish: &v1::CreateNetwork) -> Result<Gateways> {
-    let gateways = Gateways { v4: gateway(wish.gateway_mode_ipv4), v6: gateway(wish.gateway_mode_ipv6) };
-    let isolated = Family::BOTH.into_iter().any(|family| gateways.of(family) == Gateway::Isolated);
-    if isolated && !wish.internal {
-        return Err(Error::new(Code::InvalidOption, "gateway mode isolated is for internal networks")
-            .because("without an address of the host's on it, nothing leads out of the network")
-            .fix("add --internal, or choose another gateway mode"));
-    }
-    Ok(gateways)
-}
-
-fn trusted(names: &[String]) -> Result<Vec<LinkName>> {
-    let all: Vec<LinkName> = names.iter().map(|name| name.parse()).collect::<Result<_>>()?;
-    let unique: BTreeSet<LinkName> = all.into_iter().collect();
-    Ok(unique.into_iter().collect())
-}
-
-fn uplink_mtu(facts: &Facts) -> u32 {
-    facts.uplinks.iter().map(|u| u.mtu).min().unwrap_or(USUAL_MTU)
-}
-
-/// A container whose traffic leaves by an uplink that takes 64 KiB at most would pay with segmentation in software.
-fn super_packets(wish: v1::Gso, internal: bool, facts: &Facts) -> bool {
-    match wish {
-        v1::Gso::On => true,
-        v1::Gso::Off => false,
-        v1::Gso::Auto => {
-            internal || (!facts.uplinks.is_empty() && facts.uplinks.iter().all(|u| u.tso_max_size >= BIG))
-        }
-    }
-}
-
-/// The two networks that are always there.
-fn builtin(name: &str) -> v1::Network {
-    v1::Network {
-        id: String::new(),
-        name: name.to_string(),
-        driver: if name == "host" { v1::Driver::Host } else { v1::Driver::None },
-        parent: None,
-        parent_state: None,
-        mode: None,
-        flag: None,
-        host_access: false,
-        host_addresses: Vec::new(),
-        vlan: None,
-        vrf: None,
-        ipam: v1::Ipam::None,
-        subnets: Vec::new(),
-        routes: Vec::new(),
-        mtu_bytes: 0,
-        internal: name == "none",
-        dns: false,
-        isolation: v1::Isolation::Open,
-        icc: false,
-        masquerade: false,
-        gateway_mode_ipv4: v1::GatewayMode::Nat,
-        gateway_mode_ipv6: v1::GatewayMode::Nat,
-        trusted_interfaces: Vec::new(),
-        gso: v1::Gso::Off,
-        gso_max_bytes: None,
-        bridge: None,
-        labels: Default::default(),
-        created_unix_ms: 0,
-        host_netns: None,
-        endpoints: Vec::new(),
-    }
 }
