@@ -45,7 +45,7 @@ build-needs:
 test-needs: build-needs
 	@for tool in ip nft iptables ping python3 curl nsenter unshare setpriv dbus-daemon dig dnsmasq /usr/lib/cni/bridge; do \
 	  command -v $$tool >/dev/null || missing=1; \
-	done; test -z "$$missing" || { apt-get update -q && $(APT) iproute2 nftables iptables iputils-ping python3 curl util-linux dbus bind9-dnsutils dnsmasq-base; }
+	done; test -z "$$missing" || { apt-get update -q && $(APT) iproute2 nftables iptables iputils-ping python3 curl util-linux dbus bind9-dnsutils dnsmasq-base containernetworking-plugins; }
 
 # A machine under qemu, for x86-64. Its kernel is the one in /boot, or one that is only unpacked: to install it would take
 # minutes, and change this machine. What is missing in spite of this, the stories that need it say.

@@ -114,11 +114,6 @@ impl<'w> Runtime<'w> {
         Runtime { place: w.host(), path, cache: RefCell::default() }
     }
 
-    /// From another namespace, which is the host's for whatever it makes.
-    pub(crate) fn from(self, place: Place<'w>) -> Runtime<'w> {
-        Runtime { place, ..self }
-    }
-
     /// Forward, each with the result of the one before; the first that says no ends it, and what was done stays.
     pub(crate) fn add(&self, list: &List, at: &Attachment) -> Answer<Value> {
         let mut result = None;
