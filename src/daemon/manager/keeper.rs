@@ -14,7 +14,7 @@ use bowline_core::ipam::{Holder, Pool};
 use bowline_core::medium::{Bridge, Medium, Whose};
 use bowline_core::name::{Id, Name};
 use bowline_core::network::{
-    Gateway, Gateways, Ipam, Isolation, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix,
+    Gateway, Gateways, Ipam, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix,
 };
 use bowline_core::place::Place;
 use bowline_core::state::LinkKey;
