@@ -47,6 +47,7 @@ pub(crate) fn one_that_is_there_stays(w: &World) {
     w.bowline("endpoint rm a");
     w.bowline("network rm red");
     assert!(w.host().link("lan0.10").is_some(), "it is not ours");
+    w.host().run("ip link set lan0.10 down");
     w.host().run("ip link set lan0.10 name dmz");
     w.tries("network create red -d macvlan --parent lan0.10 --subnet 203.0.113.0/24")
         .refused("BWL-1115", 2)

@@ -267,6 +267,8 @@ impl Manager {
                 let now = kept.below.map(|below| below.state);
                 back |= before.map(|below| below.state) == Some(ParentState::Missing)
                     && now != Some(ParentState::Missing);
+                // What is ours to make is made again at once.
+                back |= now != Some(ParentState::Up) && hangs_on_ours(&kept.network, &links);
                 size(&kept, &links)
             };
             if let Some(bytes) = resized {
@@ -402,6 +404,12 @@ fn followed(network: &Network) -> Vec<LinkName> {
     let Some(direct) = network.medium.direct() else { return Vec::new() };
     let below = direct.parent.as_ref().and_then(|parent| parent.vlan.as_ref()).map(|(of, _)| of.clone());
     std::iter::once(network.bridge.clone()).chain(below).collect()
+}
+
+/// Whether its parent is a VLAN of ours, of a link that is there.
+fn hangs_on_ours(network: &Network, links: &[HostLink]) -> bool {
+    let parent = network.medium.direct().and_then(|direct| direct.parent.as_ref());
+    parent.is_some_and(|parent| parent.vlan.is_some()) && !lacks_parent(network, links)
 }
 
 fn lacks_parent(network: &Network, links: &[HostLink]) -> bool {
