@@ -2,11 +2,12 @@
 //! Any file of a test's own is a namespace there.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -241,7 +242,7 @@ fn without_a_daemon_each_verb_says_what_it_can() {
 fn whoever_does_not_wait_for_the_answer_leaves_nothing() {
     let runtime = Runtime::start();
     runtime.daemon.network("front", "10.9.0.0/24");
-    let mut tries = 0;
+    let mut tries: u64 = 0;
     until("somebody left early enough", || {
         tries += 1;
         let name = format!("gone{tries}");
@@ -253,6 +254,9 @@ fn whoever_does_not_wait_for_the_answer_leaves_nothing() {
             format!("POST /v1/endpoints HTTP/1.1\r\nHost: b\r\nContent-Length: {}\r\n\r\n", body.len());
         let mut stream = UnixStream::connect(runtime.daemon.socket()).unwrap();
         stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        // Who leaves at once may be gone before he is heard; so each stays a little longer than the one before.
+        stream.set_read_timeout(Some(Duration::from_micros(tries % 400 * 50 + 1))).unwrap();
+        drop(stream.read(&mut [0]));
         drop(stream);
         let heard = runtime.daemon.log().contains("did not wait for the answer");
         // One that was answered in time is there; it is not what this is about.

@@ -136,8 +136,6 @@ pub(crate) fn two_attachments_of_a_container_are_independent(w: &World) {
     well("del eth1", runtime.del(&list, &two));
     eventually("eth1 is gone", || only_if(web.link("eth1").is_none(), "it is there"));
     w.outside().does_not_fetch("192.0.2.1", 8081);
-    // FIXME: both cards answered when the host looked for eth0's address, and it may know that by eth1's MAC for ten seconds more.
-    w.host().run("ip neigh flush dev br-apps");
     w.outside().fetches("192.0.2.1", 8080);
     well("check eth0", runtime.check(&list, &one));
     web.reaches("192.0.2.2");

@@ -76,7 +76,8 @@ pub(crate) fn endpoint(
 
     let key = key(facts.host, &config.name, &call.container, &call.ifname);
     let names = names::of(config, call, &key)?;
-    let tuning = extras::tuning(config, &call.ifname)?;
+    let mut sysctls = apart(&call.ifname);
+    sysctls.extend(extras::tuning(config, &call.ifname)?);
     let rates = match role {
         Role::Bowline => extras::rates(config)?,
         _ => extras::Rates::default(),
@@ -98,7 +99,7 @@ pub(crate) fn endpoint(
         no_default_route: !default_route,
         default_route_metric: metric(&call.ifname),
         routes: addresses.routes.iter().map(|route| own_route(route, &addresses, &call.ifname)).collect(),
-        sysctls: tuning,
+        sysctls,
         ..v1::Join::default()
     };
     let mut dns = addresses.dns.clone();
@@ -118,6 +119,13 @@ pub(crate) fn endpoint(
         ..v1::CreateEndpoint::named(names.name, facts.netns.clone())
     };
     Ok(Wish { create, routes: addresses.routes, tells_default_route: default_route, dns })
+}
+
+/// Of several cards of one namespace on one network each answers and asks for itself; else the host would go on sending what is
+/// for one to another, even when that is gone.
+fn apart(card: &str) -> BTreeMap<String, String> {
+    let file = |leaf: &str| format!("net/ipv4/conf/{card}/{leaf}");
+    [(file("arp_announce"), "2".to_string()), (file("arp_ignore"), "1".to_string())].into()
 }
 
 /// Of several interfaces with a default route the one of the lowest number has it, whichever came first.

@@ -221,7 +221,8 @@ fn rates_sysctls_and_name_servers() {
     let join = &create.networks[0];
     assert_eq!((join.rate_in_bits_per_s, join.rate_out_bits_per_s), (Some(1000), Some(2000)));
     let files: Vec<&str> = join.sysctls.keys().map(String::as_str).collect();
-    assert_eq!(files, ["net/ipv4/conf/a.b/x", "net/ipv4/conf/eth0/arp_filter"]);
+    let eth0 = ["arp_announce", "arp_filter", "arp_ignore"].map(|leaf| format!("net/ipv4/conf/eth0/{leaf}"));
+    assert_eq!(files, ["net/ipv4/conf/a.b/x", &eth0[0], &eth0[1], &eth0[2]]);
     assert_eq!(create.dns.servers, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!((create.dns.search, create.dns.options), (vec!["a.b".into()], vec!["ndots:2".into()]));
     for (text, code) in [
