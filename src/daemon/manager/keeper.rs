@@ -13,9 +13,7 @@ use bowline_core::ipam::pools::Busy;
 use bowline_core::ipam::{Holder, Pool};
 use bowline_core::medium::{Bridge, Medium, Whose};
 use bowline_core::name::{Id, Name};
-use bowline_core::network::{
-    Gateway, Gateways, Ipam, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix,
-};
+use bowline_core::network::{Gateway, Gateways, Ipam, Mtu, Neighbours, Network, StaticRoute, Subnet, prefix};
 use bowline_core::place::Place;
 use bowline_core::state::LinkKey;
 use bowline_core::{Code, Error, Result, driver};

@@ -47,15 +47,9 @@ impl Manager {
         if wishes.is_empty() {
             return Ok(Vec::new());
         }
-        if !published::leads_out(endpoint, among(kept)) {
-            return Err(Error::new(
-                Code::InvalidOption,
-                format!("endpoint {} cannot publish", endpoint.name),
-            )
-            .because("it is on no network that leads from outside to it: on internal ones only, on links of others, or on none")
-            .fix("connect it to a network of driver bridge that is not internal"));
-        }
-        if let Some(network) = published::passed_by(endpoint, among(kept)) {
+        let leads_out = published::leads_out(endpoint, among(kept));
+        let passed_by = published::passed_by(endpoint, among(kept));
+        if let Some(network) = passed_by.filter(|network| leads_out || network.medium.direct().is_some()) {
             return Err(Error::new(
                 Code::InvalidOption,
                 format!("endpoint {} has no use for published ports", endpoint.name),
@@ -66,6 +60,14 @@ impl Manager {
                 network.name
             ))
             .fix("leave -p out, or give a bridge network the higher --gw-priority"));
+        }
+        if !leads_out {
+            return Err(Error::new(
+                Code::InvalidOption,
+                format!("endpoint {} cannot publish", endpoint.name),
+            )
+            .because("it is on no network that leads from outside to it: on internal ones only, on wires, or on none")
+            .fix("connect it to a network of driver bridge that is not internal"));
         }
         let (exact, open): (Vec<_>, Vec<_>) =
             wishes.iter().partition(|w| w.host.is_some_and(|host| host.count() == w.ports.count()));
