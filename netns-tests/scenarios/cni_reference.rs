@@ -23,7 +23,9 @@ impl Peer {
 }
 
 fn bridge(name: &str, ipam: Value) -> Value {
-    json!({"type": "bridge", "bridge": name, "isDefaultGateway": true, "ipMasq": true, "ipam": ipam})
+    let mut plugin = json!({"type": "bridge", "bridge": name, "isDefaultGateway": true, "ipMasq": true});
+    plugin["ipam"] = ipam;
+    plugin
 }
 
 fn host_local(subnets: &[&str]) -> Value {

@@ -11,7 +11,9 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn new(version: &str, name: &str, plugins: Value) -> List {
-        List { json: json!({"cniVersion": version, "name": name, "plugins": plugins}) }
+        let mut json = json!({"cniVersion": version, "name": name});
+        json["plugins"] = plugins;
+        List { json }
     }
 
     pub(crate) fn name(&self) -> String {
