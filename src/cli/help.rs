@@ -9,7 +9,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Start here", &["run", "network", "endpoint", "port"]),
     ("Commands in namespaces", &["ps", "exec", "shell", "logs", "stop", "kill", "wait", "rm"]),
     ("Look closer", &["doctor", "dns", "events", "system", "explain", "version"]),
-    ("Set up", &["daemon", "config", "bench", "completion", "man"]),
+    ("Set up", &["daemon", "config", "cni", "bench", "completion", "man"]),
 ];
 
 pub(crate) const ROOT: &str = "\

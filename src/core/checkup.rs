@@ -447,8 +447,6 @@ mod tests {
             Well bridges: br_netfilter is off: no firewall but bowline's is between members of a network
             Doubtful uplink: there is no default route: members reach what this host has routes to, and nothing else
               ip route add default via ROUTER
-            Doubtful names: /etc/resolv.conf names no server: names outside of networks are not found
-              echo nameserver ADDRESS >> /etc/resolv.conf
         "#]],
         );
     }
