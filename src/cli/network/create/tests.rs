@@ -177,7 +177,7 @@ fn dockers_options_mean_what_our_flags_mean() {
     check(
         "-o com.docker.network.bridge.name=br9",
         &expect![
-            "BWL-1001 driver option com.docker.network.bridge.name is not known | the known options are com.docker.network.driver.mtu (or mtu), com.docker.network.bridge.enable_icc, com.docker.network.bridge.enable_ip_masquerade, com.docker.network.bridge.gateway_mode_ipv4, com.docker.network.bridge.gateway_mode_ipv6, com.docker.network.bridge.trusted_host_interfaces, isolate"
+            "BWL-1001 driver option com.docker.network.bridge.name is not known | the known options are com.docker.network.driver.mtu (or mtu), com.docker.network.bridge.enable_icc, com.docker.network.bridge.enable_ip_masquerade, com.docker.network.bridge.gateway_mode_ipv4, com.docker.network.bridge.gateway_mode_ipv6, com.docker.network.bridge.trusted_host_interfaces, isolate, parent, macvlan_mode, ipvlan_mode, ipvlan_flag"
         ],
     );
 }
