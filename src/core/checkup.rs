@@ -135,7 +135,7 @@ fn forwarding(on: Option<bool>, networks: &[Served]) -> Option<Check> {
     const ABOUT: &str = "forwarding";
     Some(match on? {
         true => Check::well(ABOUT, "net.ipv4.ip_forward is on"),
-        false if networks.is_empty() => {
+        false if !networks.iter().any(|network| network.leaves) => {
             Check::well(ABOUT, "net.ipv4.ip_forward is off; the first network switches it on")
         }
         false => Check::wrong(

@@ -41,7 +41,7 @@ impl Manager {
                 name: network.name.clone(),
                 bridge: network.bridge.clone(),
                 mtu: network.mtu.bytes(),
-                leaves: !network.internal,
+                leaves: !network.internal && network.medium.is_our_bridge(),
             }
         })
         .collect()
