@@ -3,6 +3,7 @@
 use bowline_api::v1::{CreateEndpoint, DnsWishes, Join, Netns};
 
 use crate::world::World;
+use crate::world::said::{eventually, only_if};
 
 fn front(w: &World) {
     w.bowline("network create front --internal --subnet 10.9.0.0/24");
@@ -22,10 +23,14 @@ pub(crate) fn the_file_says_what_the_host_says_or_was_asked_for(w: &World) {
         };
         (words("nameserver"), words("search"), words("options"))
     };
-    let (server, search, options) = read("");
-    assert_eq!(server, ["127.0.0.11"]);
-    assert_eq!(search, ["corp.example", "lab.example"]);
-    assert_eq!(options, ["timeout:1", "edns0", "ndots:0"]);
+    // The file is followed, and is heard of a moment after it is written.
+    eventually("the host's words are taken over", || {
+        let said = read("");
+        let words = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let search = words(&["corp.example", "lab.example"]);
+        let wanted = (words(&["127.0.0.11"]), search, words(&["timeout:1", "edns0", "ndots:0"]));
+        only_if(said == wanted, said)
+    });
     let (server, search, options) = read(
         "--dns 192.0.2.9 --dns-search a.example --dns-search b.example --dns-opt ndots:3 --dns-opt rotate",
     );
