@@ -2,6 +2,7 @@
 
 mod bridge;
 mod direct;
+mod inside;
 mod leased;
 pub mod published;
 

@@ -1,6 +1,7 @@
 //! Networks on links of the host's, on a daemon that rehearses. Its host has eth0 to eth3 (the second of 9000 bytes, the third a
 //! port of br0, the last without a carrier) and wlan0.
 
+use bowline_api::v1::OwnRoute;
 use expect_test::expect;
 
 use super::{says, shows};
@@ -217,4 +218,20 @@ fn they_outlive_a_restart_and_a_vlan_goes_with_its_last_network() {
     assert!(parent(&daemon), "another network has it");
     daemon.cli("network rm b").good();
     assert!(!parent(&daemon));
+}
+
+#[test]
+fn routes_and_settings_of_its_own_are_put_inside_as_on_a_bridge() {
+    let daemon = with_lan();
+    daemon.network("front", "10.9.0.0/24");
+    for network in ["lan", "front"] {
+        let mut web = endpoint("web", &[network]);
+        let to = "198.51.100.0/24".to_string();
+        web.networks[0].routes = vec![OwnRoute { to, metric: Some(7), ..OwnRoute::default() }];
+        web.networks[0].sysctls = [("net/ipv4/conf/eth0/arp_filter".to_string(), "1".to_string())].into();
+        let steps = daemon.client().plan_endpoint(&web).unwrap().steps;
+        for wanted in ["sysctl net/ipv4/conf/eth0/arp_filter = 1", "route 198.51.100.0/24"] {
+            assert!(steps.iter().any(|step| step.contains(wanted)), "{wanted} on {network}: {steps:#?}");
+        }
+    }
 }

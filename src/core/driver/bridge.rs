@@ -5,12 +5,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
+use super::inside::{self, Routers};
 use crate::endpoint::{Endpoint, Guard, Interface};
 use crate::family::Family;
 use crate::firewall::Element;
 use crate::medium::{Bridge, Medium, VlanId, Whose};
 use crate::network::{Gateway, Isolation, Neighbours, Network, Subnet};
-use crate::state::{Addr, Kind, Link, LinkKey, Master, Route, State};
+use crate::state::{Addr, Kind, Link, LinkKey, Master, State};
 
 /// The network's own fragment.
 pub(super) fn network(network: &Network, bridge: &Bridge) -> State {
@@ -159,28 +160,6 @@ pub(super) fn interface(
         Guard::Off => {}
     }
 
-    let name = &interface.card;
-    if interface.addresses.iter().any(IpNetwork::is_ipv6) {
-        state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/disable_ipv6"), "0");
-        state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/addr_gen_mode"), "0");
-        state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/accept_ra"), "0");
-        state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/accept_dad"), "0");
-    } else {
-        state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/disable_ipv6"), "1");
-    }
-
-    state.addrs.extend(interface.addresses.iter().map(|&net| Addr { link: card.clone(), net }));
-    let reachable = |route: &&crate::network::StaticRoute| {
-        interface.addresses.iter().any(|a| a.contains(route.via) && a.ip() != route.via)
-    };
-    let shared = network.routes.iter().filter(reachable);
-    state.routes.extend(shared.map(|route| Route::new(card.clone(), route.to, Some(route.via))));
-    let own = interface.inside.routes.iter();
-    state
-        .routes
-        .extend(own.map(|own| Route { terms: own.terms, ..Route::new(card.clone(), own.to, own.via) }));
-    for (path, value) in &interface.inside.sysctls {
-        state.set_sysctl(endpoint.place, path, value);
-    }
+    inside::card(&mut state, network, endpoint, interface, Routers::Neighbours);
     state
 }

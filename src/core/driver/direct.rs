@@ -3,14 +3,13 @@
 
 use ipnetwork::IpNetwork;
 
+use super::inside::{self, Routers};
 use crate::endpoint::{Endpoint, Interface};
 use crate::family::Family;
 use crate::firewall::Element;
 use crate::mac::Mac;
 use crate::medium::{Direct, Shim};
-use crate::name::LinkName;
 use crate::network::Network;
-use crate::place::Place;
 use crate::state::{Addr, Kind, Link, LinkKey, Route, State};
 
 /// The network's own fragment. A VLAN is in those of all networks on it.
@@ -57,7 +56,7 @@ fn host_card(state: &mut State, network: &Network, direct: &Direct, shim: &Shim)
     let name = &shim.link;
     // Both it and the parent answer for the host's addresses, and whichever is believed has to be heard.
     state.set_sysctl(network.host, format!("net/ipv4/conf/{name}/rp_filter"), "2");
-    ipv6(state, network.host, name, network.has_ipv6());
+    inside::ipv6(state, network.host, name, network.has_ipv6());
 }
 
 /// One endpoint's fragment on the network, but for its default route, which depends on its other interfaces.
@@ -86,20 +85,8 @@ pub(super) fn interface(
     let name = &interface.card;
     // Whoever had the address before had another MAC, which routers of the LAN remember for minutes.
     state.set_sysctl(endpoint.place, format!("net/ipv4/conf/{name}/arp_notify"), "1");
-    let has_ipv6 = interface.addresses.iter().any(IpNetwork::is_ipv6);
-    if has_ipv6 {
-        state.set_sysctl(endpoint.place, format!("net/ipv6/conf/{name}/addr_gen_mode"), "0");
-    }
-    ipv6(&mut state, endpoint.place, name, has_ipv6);
-
-    state.addrs.extend(interface.addresses.iter().map(|&net| Addr { link: card.clone(), net }));
-    let reachable = |route: &&crate::network::StaticRoute| {
-        interface.addresses.iter().any(|a| a.contains(route.via) && a.ip() != route.via)
-    };
-    state.routes.extend(network.routes.iter().filter(reachable).map(|route| {
-        let via = (!direct.how.is_routed()).then_some(route.via);
-        Route::new(card.clone(), route.to, via)
-    }));
+    let routers = if direct.how.is_routed() { Routers::Below } else { Routers::Neighbours };
+    inside::card(&mut state, network, endpoint, interface, routers);
     state.routes.extend(host_routes(network, interface));
     state
 }
@@ -111,17 +98,6 @@ pub(super) fn host_routes(network: &Network, interface: &Interface) -> Vec<Route
     };
     let link = LinkKey::new(network.host, shim.link.clone());
     interface.addresses.iter().map(|&net| Route::new(link.clone(), whole(net), None)).collect()
-}
-
-/// No advertisement changes its routes, and nothing waits for duplicate address detection.
-fn ipv6(state: &mut State, place: Place, name: &LinkName, has: bool) {
-    let leaves: &[(&str, &str)] = match has {
-        true => &[("disable_ipv6", "0"), ("accept_ra", "0"), ("accept_dad", "0")],
-        false => &[("disable_ipv6", "1")],
-    };
-    for (leaf, value) in leaves {
-        state.set_sysctl(place, format!("net/ipv6/conf/{name}/{leaf}"), *value);
-    }
 }
 
 fn whole(net: IpNetwork) -> IpNetwork {
